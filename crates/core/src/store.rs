@@ -44,8 +44,9 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub enum Write {
     /// Appends an event; its `seq` is greater than every earlier one.
     Event(Arc<Event>),
-    /// Replaces what an event says: content, native form, relation and search entry. Used for tombstones, so
-    /// what stood there must be gone from the data folder within the hour.
+    /// Replaces what an event says: the content becomes the tombstone; native form, relation and search entry go. Used
+    /// for tombstones, so what stood there must be gone from the data folder within the hour. For [`Kinds`] the event
+    /// stays of the kind that it was.
     Erase {
         /// Which.
         seq: Seq,
@@ -140,7 +141,9 @@ pub enum Write {
         owner: Address,
         /// How it is reached from outside: an unguessable slot, empty where nothing is.
         slot: String,
-        /// Takes the reference away instead.
+        /// When; the first one of a slot becomes [`BlobInfo::created`].
+        at: Timestamp,
+        /// Takes one such reference away instead.
         remove: bool,
     },
 }
@@ -148,11 +151,11 @@ pub enum Write {
 /// Where a store stands at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// The greatest seq in any record; 0 in an empty store.
+    /// The greatest seq that any record ever had; 0 in an empty store.
     pub last_seq: Seq,
-    /// The greatest conversation id.
+    /// The greatest conversation id ever.
     pub last_conversation: ConversationId,
-    /// The greatest device id.
+    /// The greatest device id ever.
     pub last_device: DeviceId,
     /// The store's epoch: a random number that changes when a backup is restored.
     pub epoch: u64,
@@ -176,7 +179,8 @@ pub struct Tail {
 /// A reading of history. All bounds hold together.
 #[derive(Clone, Debug)]
 pub struct HistoryQuery {
-    /// Which conversations, each with the stretches the reader may see. Several are merged by (time, seq).
+    /// Which conversations, each with the stretches the reader may see. The order of history is by place in one
+    /// conversation; several are merged by (time, seq).
     pub sources: Vec<(ConversationId, Vec<Interval>)>,
     /// Events with an audience are left out unless this one wrote them or is named.
     pub reader: Option<Address>,
@@ -252,7 +256,8 @@ pub struct BlobInfo {
     pub created: Timestamp,
 }
 
-/// A blob on its way in. Dropping it without [`Store::keep_blob`] leaves nothing behind.
+/// A blob on its way in. Dropping it before [`BlobWriter::finish`] leaves nothing behind; what was finished and is not
+/// referred to within the hour goes again.
 pub trait BlobWriter: Send {
     /// Adds bytes.
     fn write(&mut self, bytes: &[u8]) -> StoreResult<()>;
@@ -271,7 +276,8 @@ pub trait Store: Send + Sync + 'static {
     fn history(&self, query: &HistoryQuery) -> StoreResult<Page>;
     /// How many events a reading without its limit would find.
     fn count(&self, query: &HistoryQuery) -> StoreResult<u64>;
-    /// Events of these conversations with `after < seq <= upto`, not historical ones, in seq order, the first `limit`.
+    /// Events of these conversations with `after < seq <= upto`, in seq order, the first `limit`: accepted and pending
+    /// ones, not historical ones. Audiences are not looked at: that is the caller's part.
     fn changes(
         &self,
         conversations: &[ConversationId],
@@ -283,9 +289,9 @@ pub trait Store: Send + Sync + 'static {
     fn event(&self, seq: Seq) -> StoreResult<Option<Arc<Event>>>;
     /// One event by the id that clients know.
     fn event_by_id(&self, id: EventId) -> StoreResult<Option<Arc<Event>>>;
-    /// The accepted event with the greatest place below (or up to) a place, within one conversation.
+    /// How a conversation's log ends. Outliers have no place and don't count; every other event does.
     fn tail(&self, conversation: ConversationId) -> StoreResult<Tail>;
-    /// What a foreign id leads to; with `author`, only that author's.
+    /// What a foreign id leads to; with `author`, only that author's, else the event with the greatest seq.
     fn alias(
         &self,
         conversation: ConversationId,
@@ -302,21 +308,22 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreResult<Vec<Seq>>;
     /// The events that relate to this one (edits, retractions, reactions, replies), oldest first.
     fn relations(&self, target: EventId, limit: usize) -> StoreResult<Vec<Arc<Event>>>;
-    /// Seqs of events with content that are older than `before` in a conversation, oldest first: for retention.
+    /// Seqs of events that are not erased and older than `before` in a conversation, by (time, seq): for retention.
     fn older_than(
         &self,
         conversation: ConversationId,
         before: Timestamp,
         limit: usize,
     ) -> StoreResult<Vec<Seq>>;
-    /// Seqs of events with content by this author, oldest first, after `after`: for an account's removal.
+    /// Seqs of events by this author that are not erased, in seq order, after `after`: for an account's removal.
     fn written_by(&self, author: &Address, after: Seq, limit: usize) -> StoreResult<Vec<Seq>>;
 
     /// A conversation.
     fn conversation(&self, id: ConversationId) -> StoreResult<Option<Conversation>>;
-    /// A conversation by its key (not destroyed).
+    /// A conversation by its key (not destroyed; should there be several, the one with the greatest id).
     fn conversation_by_key(&self, key: &ConversationKey) -> StoreResult<Option<Conversation>>;
-    /// The conversations in which an address is a member or one of the pair, in order of id.
+    /// The conversations in which an address has a member's row (whatever it says) or is one of the pair, in order of
+    /// id, destroyed ones too.
     fn conversations_of(&self, address: &Address) -> StoreResult<Vec<ConversationId>>;
     /// All conversations, in order of id, after `after`.
     fn conversations(&self, after: ConversationId, limit: usize) -> StoreResult<Vec<Conversation>>;
@@ -352,18 +359,18 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> StoreResult<Vec<Document>>;
 
-    /// Outbox rows due for a destination or (with `None`) all, oldest first.
+    /// Outbox rows for a destination or (with `None`) all, oldest first, also those whose time has not come.
     fn outbox(&self, destination: Option<&str>, limit: usize) -> StoreResult<Vec<OutboxRow>>;
 
     /// Begins a blob of at most `most` bytes.
     fn blob_writer(&self, most: u64) -> StoreResult<Box<dyn BlobWriter>>;
     /// What a slot holds.
     fn blob_by_slot(&self, slot: &str) -> StoreResult<Option<BlobInfo>>;
-    /// Bytes of a blob.
+    /// Bytes of a blob, as far as the range lies inside it; `None` once nothing refers to it.
     fn read_blob(&self, id: &BlobId, range: Range<u64>) -> StoreResult<Option<Bytes>>;
-    /// Bytes that an owner's blobs take.
+    /// Bytes that an owner's blobs take; what is referred to several times counts once.
     fn blob_usage(&self, owner: &Address) -> StoreResult<u64>;
-    /// The slots of an owner, oldest first.
+    /// The references of an owner, oldest first: one entry for each, with its slot (or an empty text).
     fn blobs_of(&self, owner: &Address) -> StoreResult<Vec<(String, BlobInfo)>>;
 
     /// Makes what was erased unrecoverable in the data folder: log pages, write-ahead log, search index, blobs without
