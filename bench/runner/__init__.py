@@ -1,0 +1,1 @@
+"""The runner behind bench/run: starts servers, does the works, writes the table."""

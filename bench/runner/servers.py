@@ -1,0 +1,236 @@
+"""The servers: how each is started, told its accounts, and stopped. To the works they all look the same."""
+
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import pathlib
+import pwd
+import signal
+import subprocess
+import time
+
+from . import process
+
+BENCH = pathlib.Path(__file__).resolve().parent.parent
+PEERS = BENCH / "peers"
+PASSWORD = "open-sesame"
+ROUNDS = 4096
+
+
+class Server:
+    """What the works ask of a server."""
+
+    name = "?"
+    archives = False
+    xmpp = irc = None  # ports
+    irc_password = ""
+    rooms = "rooms.localhost"
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.processes = []
+
+    @property
+    def pids(self):
+        return [p.pid for p in self.processes]
+
+    def run(self, command, port, **more):
+        with open(self.folder / "stdout.log", "ab") as log:
+            self.processes.append(process.start(command, log, **more))
+        process.wait_for_port(port, self.processes[-1])
+
+    def register(self, names):
+        """Makes accounts with `PASSWORD`."""
+
+    def stop(self):
+        while self.processes:
+            process.stop(self.processes.pop())
+
+    @classmethod
+    def missing(cls):
+        """Why this server cannot run here, or None."""
+        return None
+
+
+class Sammen(Server):
+    """This node: `sammen try`, everything in one folder; archive and fsync are always on."""
+
+    name = "Sammen"
+    archives = True
+    irc_password = PASSWORD
+    binary = BENCH.parent / "target" / "release" / "sammen"
+
+    @classmethod
+    def missing(cls):
+        return None if cls.binary.exists() else f"{cls.binary} is not built (cargo build --release -p sammen)"
+
+    def start(self):
+        self.data = self.folder / "data"
+        with open(self.folder / "stdout.log", "wb") as log:
+            node = subprocess.Popen(
+                ["taskset", "-c", process.SERVER_CORE, self.binary, "try", "--json", "--data", self.data],
+                stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.processes.append(node)
+        line = node.stdout.readline()
+        if not line:
+            raise RuntimeError("sammen try ended without its line of JSON: " + (self.folder / "stdout.log").read_text()[-500:])
+        ready = json.loads(line)
+        self.xmpp = int(ready["listeners"]["xmpp"]["c2s"].rsplit(":", 1)[1])
+        self.irc = int(ready["listeners"]["irc"]["plain"].rsplit(":", 1)[1])
+        self.rooms = "rooms." + ready["domain"]
+
+    def register(self, names):
+        """Through the node's local socket. SAMMEN_BENCH_REGISTER may name another command; it gets `name password` lines."""
+        own = os.environ.get("SAMMEN_BENCH_REGISTER")
+        if own:
+            lines = "".join(f"{name} {PASSWORD}\n" for name in names)
+            subprocess.run(own.format(data=self.data), shell=True, check=True, text=True, input=lines, capture_output=True)
+            return
+        for name in names:
+            subprocess.run(
+                [self.binary, "account", "add", name, "--data", self.data], check=True, text=True,
+                input=PASSWORD + "\n", capture_output=True)
+
+
+class Prosody(Server):
+    """Debian's Prosody; its archive in its own files."""
+
+    name = "Prosody"
+
+    @classmethod
+    def missing(cls):
+        return None if process.found("prosody") else "no prosody (apt install prosody)"
+
+    def start(self):
+        process.certificate(self.folder)
+        (self.folder / "data").mkdir()
+        (self.xmpp,) = process.free_ports(1)
+        process.fill(PEERS / "prosody.cfg.lua", self.folder / "prosody.cfg.lua", {
+            "DIR": self.folder, "XMPP": self.xmpp,
+            "ARCHIVE": '"mam"' if self.archives else "", "ROOM_ARCHIVE": '"muc_mam"' if self.archives else ""})
+        self.run([process.found("prosody"), "--config", self.folder / "prosody.cfg.lua", "-F"], self.xmpp)
+
+    def register(self, names):
+        """Written as `prosodyctl register` leaves them; one salt for all saves the generator's time, not the server's."""
+        salt = "c0ffee00-bench"
+        salted = hashlib.pbkdf2_hmac("sha1", PASSWORD.encode(), salt.encode(), ROUNDS)
+        client = hashlib.sha1(hmac.digest(salted, b"Client Key", "sha1")).hexdigest()
+        server = hmac.digest(salted, b"Server Key", "sha1").hex()
+        folder = self.folder / "data" / "localhost" / "accounts"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (folder / f"{name}.dat").write_text(
+                f'return {{ ["iteration_count"] = {ROUNDS}; ["salt"] = "{salt}"; '
+                f'["stored_key"] = "{client}"; ["server_key"] = "{server}"; }};\n')
+
+
+class ProsodyArchive(Prosody):
+    name = "Prosody, archive"
+    archives = True
+
+
+class Ejabberd(Server):
+    """Debian's ejabberd in one Erlang node without a name (so without epmd), not spinning while idle."""
+
+    name = "ejabberd"
+    archive = sql = ""
+
+    @classmethod
+    def missing(cls):
+        return None if process.found("ejabberdctl") else "no ejabberd (apt install ejabberd)"
+
+    def start(self):
+        process.certificate(self.folder)
+        self.xmpp, self.http = process.free_ports(2)
+        process.fill(PEERS / "ejabberd.yml", self.folder / "ejabberd.yml", {
+            "DIR": self.folder, "XMPP": self.xmpp, "HTTP": self.http, "ARCHIVE": self.archive, "SQL": self.sql,
+            "ROOM_ARCHIVE": "true" if self.archives else "false"})
+        env = dict(os.environ, ERL_LIBS="/usr/lib/x86_64-linux-gnu", EJABBERD_CONFIG_PATH=str(self.folder / "ejabberd.yml"),
+                   EJABBERD_LOG_PATH=str(self.folder / "ejabberd.log"), HOME=str(self.folder),
+                   ERL_CRASH_DUMP=str(self.folder / "crash.dump"), ERL_MAX_PORTS="65536", ERL_MAX_ETS_TABLES="2000")
+        # +sbwt none: spinning schedulers would be counted as work.
+        self.run([process.found("erl"), "+K", "true", "+P", "1000000", "+Q", "65536", "+sbwt", "none", "+sbwtdcpu", "none",
+                  "+sbwtdio", "none", "-noinput", "-mnesia", "dir", f'"{self.folder}/mnesia"', "-s", "ejabberd"],
+                 self.xmpp, env=env, cwd=self.folder)
+        process.wait_for_port(self.http, self.processes[-1])
+
+    def register(self, names):
+        api = http.client.HTTPConnection("127.0.0.1", self.http)
+        for name in names:
+            body = json.dumps({"user": name, "host": "localhost", "password": PASSWORD})
+            api.request("POST", "/api/register", body, {"Content-Type": "application/json"})
+            answer = api.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"ejabberd did not register {name}: {answer.status} {text!r}")
+
+    def stop(self):
+        # SIGTERM lets Erlang close everything in order, which can take long; nothing of it is needed any more.
+        while self.processes:
+            process.stop(self.processes.pop(), signal.SIGKILL)
+
+
+class EjabberdMnesia(Ejabberd):
+    name = "ejabberd, archive in Mnesia"
+    archives = True
+    archive = "  mod_mam: { default: always, db_type: mnesia }"
+
+
+class EjabberdPostgres(Ejabberd):
+    """Its archive in PostgreSQL, which runs on the same core and counts as part of the server; fsync on."""
+
+    name = "ejabberd, archive in PostgreSQL"
+    archives = True
+    archive = "  mod_mam: { default: always, db_type: sql }"
+    tools = pathlib.Path("/usr/lib/postgresql/15/bin")
+
+    @classmethod
+    def missing(cls):
+        if not (cls.tools / "postgres").exists():
+            return "no PostgreSQL 15 (apt install postgresql)"
+        if not list(pathlib.Path("/usr/lib").glob("**/p1_pgsql-*")):
+            return "no erlang-p1-pgsql (apt install erlang-p1-pgsql)"
+        return super().missing()
+
+    def start(self):
+        base = self.folder / "pg"
+        base.mkdir()
+        user = pwd.getpwnam("postgres")
+        os.chown(base, user.pw_uid, user.pw_gid)
+        as_user = dict(user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd="/")
+        subprocess.run([self.tools / "initdb", "-D", base / "data", "-A", "trust", "-U", "ejabberd", "--locale=C.UTF-8"],
+                       check=True, capture_output=True, **as_user)
+        (port,) = process.free_ports(1)
+        self.run([self.tools / "postgres", "-D", base / "data", "-p", str(port), "-c", "listen_addresses=127.0.0.1",
+                  "-c", f"unix_socket_directories={base}"], port, **as_user)
+        psql = [self.tools / "psql", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", "ejabberd", "-v", "ON_ERROR_STOP=1"]
+        for attempt in range(100):
+            made = subprocess.run([*psql, "-d", "postgres", "-c", "create database ejabberd"], capture_output=True)
+            if made.returncode == 0:
+                break
+            time.sleep(0.1)
+        subprocess.run([*psql, "-d", "ejabberd", "-f", "/usr/share/ejabberd/sql/pg.sql"], check=True, capture_output=True)
+        self.sql = (f'sql_type: pgsql\nsql_server: "127.0.0.1"\nsql_port: {port}\nsql_database: ejabberd\n'
+                    f'sql_username: ejabberd\nsql_password: ""\nsql_pool_size: 10\n')
+        super().start()
+
+
+class InspIRCd(Server):
+    name = "InspIRCd"
+
+    @classmethod
+    def missing(cls):
+        return None if process.found("inspircd") else "no inspircd (apt install inspircd)"
+
+    def start(self):
+        (self.irc,) = process.free_ports(1)
+        process.fill(PEERS / "inspircd.conf", self.folder / "inspircd.conf", {"DIR": self.folder, "IRC": self.irc})
+        self.run([process.found("inspircd"), "--nofork", "--runasroot", "--config", self.folder / "inspircd.conf"], self.irc)
+
+
+ALL = {
+    "sammen": Sammen, "prosody": Prosody, "prosody-archive": ProsodyArchive, "ejabberd": Ejabberd,
+    "ejabberd-mnesia": EjabberdMnesia, "ejabberd-postgres": EjabberdPostgres, "inspircd": InspIRCd,
+}

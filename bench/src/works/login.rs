@@ -1,0 +1,68 @@
+//! Signing in, over plain TCP or STARTTLS: server CPU per login.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use super::{Setting, Stretch, add_latencies, crowd};
+use crate::latency::Latencies;
+use crate::xmpp::Server;
+
+/// How many logins of how many accounts.
+pub struct Plan {
+    /// Different accounts.
+    pub accounts: usize,
+    /// Measured logins.
+    pub count: usize,
+    /// Logins under way at a time.
+    pub width: usize,
+}
+
+/// Each login connects, (secures,) authenticates, binds, and closes its stream. One unmeasured login of each account comes
+/// first, so that the generator has its salted passwords and the server its caches.
+pub async fn run(
+    server: Rc<Server>,
+    setting: &Setting,
+    plan: &Plan,
+) -> io::Result<Map<String, Value>> {
+    let name = |i: usize| format!("{}{}", setting.prefix, i % plan.accounts);
+    crowd(plan.accounts, plan.width, |i| {
+        visit(server.clone(), name(i))
+    })
+    .await?;
+    setting.meter.quiet(Duration::from_secs(5)).await;
+
+    let stretch = Stretch::start(&setting.meter);
+    let went = Rc::new(Cell::new(0u64));
+    let times = crowd(plan.count, plan.width, |i| visit(server.clone(), name(i))).await?;
+    let ended = Instant::now();
+    went.set(times.len() as u64);
+    let mut latencies = Latencies::default();
+    times.into_iter().for_each(|took| latencies.push(took));
+    let work = if server.starttls {
+        "login-tls"
+    } else {
+        "login"
+    };
+    let mut result = stretch.stop(ended, work, went.get()).await;
+    add_latencies(&mut result, &mut latencies);
+    result.insert("mechanism".to_owned(), json!(server.mechanism));
+    Ok(result)
+}
+
+async fn visit(server: Rc<Server>, name: String) -> io::Result<Duration> {
+    let started = Instant::now();
+    let mut conn = server.sign_in(&name).await?;
+    let took = started.elapsed();
+    conn.send(b"</stream:stream>").await?;
+    // The server answers with its own end of the stream, or just closes.
+    while conn.more().await.is_ok() {
+        if memchr::memmem::find(&conn.take(), b"</stream:stream>").is_some() {
+            break;
+        }
+    }
+    Ok(took)
+}
