@@ -255,6 +255,10 @@ impl Parser<'_> {
         {
             return Err(NotWellFormed("attribute twice"));
         }
+        // Each name looks through all of them.
+        if self.bindings.len() >= 2 * self.limits.attributes {
+            return Err(TooMuch("namespace declarations"));
+        }
         self.bindings.push(Binding {
             prefix: Str::new(prefix),
             ns: ns::intern(&value),
@@ -511,6 +515,14 @@ mod tests {
         let deep = |n: usize| format!("{}{}", "<a>".repeat(n), "</a>".repeat(n));
         assert!(parse(&deep(limits.depth)).is_ok());
         assert_eq!(parse(&deep(limits.depth + 1)), Err(TooMuch("nesting")));
+        let declare: String = (0..limits.attributes)
+            .map(|i| format!(" xmlns:p{i}='u'"))
+            .collect();
+        assert!(parse(&format!("<a{declare}><b{declare}/><b{declare}/></a>")).is_ok());
+        assert_eq!(
+            parse(&format!("<a{declare}><a{declare}><b xmlns='u'/></a></a>")),
+            Err(TooMuch("namespace declarations"))
+        );
         let wide = |n: usize| {
             format!(
                 "<a{}/>",
