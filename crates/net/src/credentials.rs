@@ -1,0 +1,595 @@
+//! The credentials of one account: a passphrase, named app passwords and client certificates, as verifiers only.
+//!
+//! All passwords of an account share salt and iteration count per hash: a SCRAM server names the salt before it knows
+//! which password the client will use, and then tries the proof against each (RFC 5802 §3 leaves that to the server).
+//! Verifiers for all hashes are written together, so that no client is locked out of a mechanism.
+
+use std::{collections::BTreeSet, fmt, num::NonZeroU32};
+
+use rand::{CryptoRng, Rng};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    Secret,
+    hash::{Hash, xor},
+    password::{self, PasswordError},
+    verifier::{Params, ParamsSet, Verifiers, base64_bytes},
+};
+
+/// Most app passwords of one account: each costs a SCRAM login one more HMAC.
+pub const MAX_APP_PASSWORDS: usize = 32;
+/// Most client certificates of one account.
+pub const MAX_CERTIFICATES: usize = 32;
+/// Longest name of an app password or certificate, in bytes.
+pub const MAX_NAME: usize = 128;
+
+/// PBKDF2 iteration counts for new credentials.
+///
+/// The default is 10,000 for each hash, the minimum of XEP-0438 §7 (RFC 5802 §5.1 and RFC 7677 §4 ask for at least
+/// 4096): in SCRAM it is the *client*, often a phone, that pays at every login, and stored keys are only as strong as
+/// the cheapest of the three hashes. App passwords are random, so that the count adds nothing to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Iterations {
+    /// For SCRAM-SHA-1.
+    pub sha1: NonZeroU32,
+    /// For SCRAM-SHA-256 and for PLAIN.
+    pub sha256: NonZeroU32,
+    /// For SCRAM-SHA-512.
+    pub sha512: NonZeroU32,
+}
+
+impl Iterations {
+    const fn all(count: u32) -> Self {
+        match NonZeroU32::new(count) {
+            Some(n) => Self {
+                sha1: n,
+                sha256: n,
+                sha512: n,
+            },
+            None => Self::quick(),
+        }
+    }
+
+    /// The least that clients accept (4096), for a node that is only tried out.
+    pub const fn quick() -> Self {
+        Self::all(4096)
+    }
+
+    /// The count for one hash.
+    pub fn of(&self, hash: Hash) -> NonZeroU32 {
+        match hash {
+            Hash::Sha1 => self.sha1,
+            Hash::Sha256 => self.sha256,
+            Hash::Sha512 => self.sha512,
+        }
+    }
+}
+
+impl Default for Iterations {
+    fn default() -> Self {
+        Self::all(10_000)
+    }
+}
+
+/// Names one password of an account; the passphrase is [`PasswordId::PASSPHRASE`], app passwords have random ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PasswordId(u64);
+
+impl PasswordId {
+    /// The account's own passphrase, the only one that may change credentials.
+    pub const PASSPHRASE: Self = Self(0);
+
+    /// Reads what `Display` wrote (16 hexadecimal digits).
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 16)
+            .then(|| u64::from_str_radix(text, 16).ok())
+            .flatten()
+            .map(Self)
+    }
+}
+
+impl fmt::Display for PasswordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for PasswordId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PasswordId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a password id"))
+    }
+}
+
+/// Where an app password or certificate may be used: names such as `xmpp`, `irc`; empty means everywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Scopes(BTreeSet<String>);
+
+impl Scopes {
+    /// Every protocol.
+    pub fn everywhere() -> Self {
+        Self::default()
+    }
+
+    /// Only these.
+    pub fn only<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Self {
+        Self(scopes.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether the protocol named so is among them.
+    pub fn allow(&self, scope: &str) -> bool {
+        self.0.is_empty() || self.0.contains(scope)
+    }
+
+    /// The names; none means everywhere.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// What a login was made with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The account's passphrase.
+    Passphrase,
+    /// A named app password.
+    App {
+        /// What the person called it: "phone".
+        name: String,
+        /// Where it may be used.
+        scopes: Scopes,
+    },
+}
+
+/// One password as stored: no clear text, only verifiers.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Password {
+    /// Its id within the account.
+    pub id: PasswordId,
+    /// Passphrase or app password.
+    pub kind: Kind,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: u64,
+    verifiers: Verifiers,
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Password")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client certificate that may sign in with EXTERNAL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// What the person called it.
+    pub name: String,
+    /// SHA-256 of the certificate in DER.
+    #[serde(with = "base64_bytes")]
+    pub fingerprint: Vec<u8>,
+    /// Where it may be used.
+    pub scopes: Scopes,
+    /// When it was added, in milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+/// Why credentials were not changed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CredentialError {
+    /// The password itself does not do.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The account has as many as it may have.
+    #[error("an account has at most {0} of these: remove one first")]
+    TooMany(usize),
+    /// Names are 1 to 128 bytes without control characters.
+    #[error("a name is 1 to {MAX_NAME} bytes without control characters")]
+    BadName,
+    /// A certificate that is there already.
+    #[error("this certificate was added before")]
+    Known,
+    /// Stored bytes that cannot be credentials.
+    #[error("stored credentials are damaged: {0}")]
+    Damaged(String),
+}
+
+/// The credentials of one account. Serialises with a version; verifiers only, nothing in clear.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    version: u8,
+    /// Random, new with every change: what caches and sessions compare to notice one.
+    stamp: u64,
+    params: ParamsSet,
+    passwords: Vec<Password>,
+    certificates: Vec<Certificate>,
+}
+
+const VERSION: u8 = 1;
+
+impl Credentials {
+    /// Credentials without any password or certificate: nobody can sign in.
+    pub fn empty(iterations: Iterations, rng: &mut impl CryptoRng) -> Self {
+        Self {
+            version: VERSION,
+            stamp: rng.random(),
+            params: ParamsSet::random(iterations, rng),
+            passwords: Vec::new(),
+            certificates: Vec::new(),
+        }
+    }
+
+    /// Credentials with a passphrase. Costs three PBKDF2 runs: call it on a blocking thread.
+    pub fn with_passphrase(
+        passphrase: &Secret,
+        iterations: Iterations,
+        now_ms: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, CredentialError> {
+        let mut new = Self::empty(iterations, rng);
+        new.set_passphrase(passphrase, iterations, now_ms, rng)?;
+        Ok(new)
+    }
+
+    /// Sets or replaces the passphrase. Salts and iteration counts become new as well, unless app passwords depend on
+    /// them, whose clear text nobody has. Costs three PBKDF2 runs.
+    pub fn set_passphrase(
+        &mut self,
+        passphrase: &Secret,
+        iterations: Iterations,
+        now_ms: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), CredentialError> {
+        let prepared = password::prepare_new(passphrase)?;
+        self.passwords.retain(|p| p.id != PasswordId::PASSPHRASE);
+        if self.passwords.is_empty() {
+            // XEP-0438 §5.3: a new salt and the current count with each new password.
+            self.params = ParamsSet::random(iterations, rng);
+        }
+        let verifiers = self.params.verifiers(&prepared);
+        let id = PasswordId::PASSPHRASE;
+        self.passwords.insert(
+            0,
+            Password {
+                id,
+                kind: Kind::Passphrase,
+                created_ms: now_ms,
+                verifiers,
+            },
+        );
+        self.stamp = rng.random();
+        Ok(())
+    }
+
+    /// Makes an app password and returns it in clear, the only time that anybody sees it. Costs three PBKDF2 runs.
+    pub fn add_app_password(
+        &mut self,
+        name: &str,
+        scopes: Scopes,
+        now_ms: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(PasswordId, Secret), CredentialError> {
+        check_name(name)?;
+        if self
+            .passwords
+            .iter()
+            .filter(|p| p.id != PasswordId::PASSPHRASE)
+            .count()
+            >= MAX_APP_PASSWORDS
+        {
+            return Err(CredentialError::TooMany(MAX_APP_PASSWORDS));
+        }
+        let clear = password::random_app_password(rng);
+        let verifiers = self.params.verifiers(&password::prepare_new(&clear)?);
+        let id = loop {
+            let id = PasswordId(rng.random());
+            if id != PasswordId::PASSPHRASE && self.password(id).is_none() {
+                break id;
+            }
+        };
+        let kind = Kind::App {
+            name: name.to_owned(),
+            scopes,
+        };
+        self.passwords.push(Password {
+            id,
+            kind,
+            created_ms: now_ms,
+            verifiers,
+        });
+        self.stamp = rng.random();
+        Ok((id, clear))
+    }
+
+    /// Revokes a password (an app password, or the passphrase of an account that shall only have app passwords).
+    /// `false` if there was none of that id.
+    pub fn remove_password(&mut self, id: PasswordId, rng: &mut impl CryptoRng) -> bool {
+        let before = self.passwords.len();
+        self.passwords.retain(|p| p.id != id);
+        let removed = self.passwords.len() != before;
+        if removed {
+            self.stamp = rng.random();
+        }
+        removed
+    }
+
+    /// Lets a client certificate (SHA-256 of its DER) sign in with EXTERNAL.
+    pub fn add_certificate(
+        &mut self,
+        name: &str,
+        fingerprint: [u8; 32],
+        scopes: Scopes,
+        now_ms: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), CredentialError> {
+        check_name(name)?;
+        if self.certificate(&fingerprint).is_some() {
+            return Err(CredentialError::Known);
+        }
+        if self.certificates.len() >= MAX_CERTIFICATES {
+            return Err(CredentialError::TooMany(MAX_CERTIFICATES));
+        }
+        let fingerprint = fingerprint.to_vec();
+        self.certificates.push(Certificate {
+            name: name.to_owned(),
+            fingerprint,
+            scopes,
+            created_ms: now_ms,
+        });
+        self.stamp = rng.random();
+        Ok(())
+    }
+
+    /// Takes a certificate's right to sign in away. `false` if it had none.
+    pub fn remove_certificate(&mut self, fingerprint: &[u8; 32], rng: &mut impl CryptoRng) -> bool {
+        let before = self.certificates.len();
+        self.certificates.retain(|c| c.fingerprint != fingerprint);
+        let removed = self.certificates.len() != before;
+        if removed {
+            self.stamp = rng.random();
+        }
+        removed
+    }
+
+    /// The passwords, for listing them.
+    pub fn passwords(&self) -> &[Password] {
+        &self.passwords
+    }
+
+    /// One password.
+    pub fn password(&self, id: PasswordId) -> Option<&Password> {
+        self.passwords.iter().find(|p| p.id == id)
+    }
+
+    /// The certificates, for listing them.
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// The certificate of this fingerprint, if it may sign in.
+    pub fn certificate(&self, fingerprint: &[u8]) -> Option<&Certificate> {
+        self.certificates
+            .iter()
+            .find(|c| c.fingerprint == fingerprint)
+    }
+
+    /// A random number that is new with every change of these credentials.
+    pub fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// Salt and iteration count of one hash.
+    pub fn params(&self, hash: Hash) -> &Params {
+        self.params.of(hash)
+    }
+
+    /// Checks a password in clear (PLAIN) against all: one PBKDF2 run with SHA-256, the cheapest of the verifiers per
+    /// unit of strength. Takes milliseconds: call it on a blocking thread.
+    pub fn matching_password(&self, clear: &Secret) -> Option<PasswordId> {
+        let prepared = password::prepare(clear).ok()?;
+        let stored = self
+            .params(Hash::Sha256)
+            .verifier(Hash::Sha256, &prepared)
+            .stored_key;
+        // All are compared, in constant time each, so that the time does not tell which one was close.
+        let mut found = None;
+        for password in &self.passwords {
+            if bool::from(
+                password
+                    .verifiers
+                    .of(Hash::Sha256)
+                    .stored_key
+                    .ct_eq(&stored),
+            ) {
+                found = found.or(Some(password.id));
+            }
+        }
+        found
+    }
+
+    /// Tries a SCRAM client proof against each password (RFC 5802 §3): the matching one and the server signature.
+    pub fn matching_proof(
+        &self,
+        hash: Hash,
+        proof: &[u8],
+        auth_message: &[u8],
+    ) -> Option<(PasswordId, Vec<u8>)> {
+        if proof.len() != hash.len() {
+            return None;
+        }
+        self.passwords.iter().find_map(|password| {
+            let verifier = password.verifiers.of(hash);
+            let client_key = xor(proof, &hash.hmac(&verifier.stored_key, auth_message));
+            let matches = bool::from(hash.digest(&client_key).ct_eq(&verifier.stored_key));
+            matches.then(|| (password.id, hash.hmac(&verifier.server_key, auth_message)))
+        })
+    }
+
+    /// As bytes for a document.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers, strings and lists always serialise")
+    }
+
+    /// From the bytes of a document.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CredentialError> {
+        let damaged = |why: &str| CredentialError::Damaged(why.to_owned());
+        let this: Self =
+            serde_json::from_slice(bytes).map_err(|e| CredentialError::Damaged(e.to_string()))?;
+        if this.version != VERSION {
+            return Err(damaged("written by a newer version"));
+        }
+        if !this.passwords.iter().all(|p| p.verifiers.are_whole()) {
+            return Err(damaged("a verifier has the wrong length"));
+        }
+        if this.passwords.len() > MAX_APP_PASSWORDS + 1
+            || this.certificates.len() > MAX_CERTIFICATES
+        {
+            return Err(damaged("too many passwords or certificates"));
+        }
+        Ok(this)
+    }
+}
+
+#[cfg(test)]
+impl Credentials {
+    /// Credentials of a published example: its salt, 4096 rounds, one password of any length.
+    pub(crate) fn known(hash: Hash, salt: Vec<u8>, password: &str) -> Self {
+        use rand::SeedableRng;
+        let mut this = Self::empty(
+            Iterations::quick(),
+            &mut rand::rngs::StdRng::seed_from_u64(0),
+        );
+        this.params.set(hash, salt);
+        let verifiers = this
+            .params
+            .verifiers(&password::prepare(&password.into()).unwrap());
+        let id = PasswordId::PASSPHRASE;
+        this.passwords.push(Password {
+            id,
+            kind: Kind::Passphrase,
+            created_ms: 0,
+            verifiers,
+        });
+        this
+    }
+}
+
+fn check_name(name: &str) -> Result<(), CredentialError> {
+    let fine =
+        !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+    if fine {
+        Ok(())
+    } else {
+        Err(CredentialError::BadName)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{SeedableRng, rngs::StdRng};
+
+    fn few() -> Iterations {
+        Iterations::all(8)
+    }
+
+    #[test]
+    fn passphrase_and_app_passwords_open_the_account_and_a_revoked_one_does_not() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let phrase = Secret::new("correct horse");
+        let mut alice = Credentials::with_passphrase(&phrase, few(), 1, &mut rng).unwrap();
+        let stamp = alice.stamp();
+        let (phone, clear) = alice
+            .add_app_password("phone", Scopes::only(["xmpp"]), 2, &mut rng)
+            .unwrap();
+        assert_ne!(alice.stamp(), stamp, "caches notice the change");
+        assert_eq!(
+            alice.matching_password(&phrase),
+            Some(PasswordId::PASSPHRASE)
+        );
+        assert_eq!(alice.matching_password(&clear), Some(phone));
+        assert_eq!(alice.matching_password(&Secret::new("correct hors")), None);
+        assert!(alice.remove_password(phone, &mut rng));
+        assert!(!alice.remove_password(phone, &mut rng));
+        assert_eq!(alice.matching_password(&clear), None);
+    }
+
+    #[test]
+    fn a_new_passphrase_keeps_app_passwords_working_and_salts_change_when_none_depends_on_them() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let mut alice =
+            Credentials::with_passphrase(&"first phrase".into(), few(), 1, &mut rng).unwrap();
+        let salt = alice.params(Hash::Sha1).salt.clone();
+        let (_, clear) = alice
+            .add_app_password("desk", Scopes::everywhere(), 2, &mut rng)
+            .unwrap();
+        alice
+            .set_passphrase(&"second phrase".into(), few(), 3, &mut rng)
+            .unwrap();
+        assert!(alice.matching_password(&clear).is_some());
+        assert!(alice.matching_password(&"first phrase".into()).is_none());
+        assert_eq!(alice.params(Hash::Sha1).salt, salt);
+        let id = alice.passwords().last().unwrap().id;
+        alice.remove_password(id, &mut rng);
+        alice
+            .set_passphrase(&"third phrase".into(), few(), 4, &mut rng)
+            .unwrap();
+        assert_ne!(alice.params(Hash::Sha1).salt, salt);
+    }
+
+    #[test]
+    fn at_most_32_app_passwords() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut alice = Credentials::empty(Iterations::all(1), &mut rng);
+        for n in 0..MAX_APP_PASSWORDS {
+            alice
+                .add_app_password(&format!("app {n}"), Scopes::everywhere(), 0, &mut rng)
+                .unwrap();
+        }
+        let refused = alice.add_app_password("one more", Scopes::everywhere(), 0, &mut rng);
+        assert_eq!(refused.unwrap_err(), CredentialError::TooMany(32));
+    }
+
+    #[test]
+    fn stored_form_round_trips_and_holds_nothing_in_clear() {
+        let mut rng = StdRng::seed_from_u64(4);
+        let mut alice =
+            Credentials::with_passphrase(&"correct horse".into(), few(), 1, &mut rng).unwrap();
+        let (_, clear) = alice
+            .add_app_password("phone", Scopes::only(["irc"]), 2, &mut rng)
+            .unwrap();
+        alice
+            .add_certificate("laptop", [7; 32], Scopes::everywhere(), 3, &mut rng)
+            .unwrap();
+        let bytes = alice.encode();
+        let text = format!("{} {alice:?}", String::from_utf8(bytes.clone()).unwrap());
+        assert!(!text.contains("horse") && !text.contains(clear.expose()));
+        let again = Credentials::decode(&bytes).unwrap();
+        assert_eq!(again.encode(), bytes);
+        assert!(again.matching_password(&clear).is_some());
+        assert!(again.certificate(&[7; 32]).is_some());
+        let newer = String::from_utf8(bytes)
+            .unwrap()
+            .replace("\"version\":1", "\"version\":2");
+        assert!(matches!(
+            Credentials::decode(newer.as_bytes()),
+            Err(CredentialError::Damaged(_))
+        ));
+        assert!(Credentials::decode(b"{}").is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! SCRAM verifiers: StoredKey and ServerKey per hash, with the salt and iteration count they were made with.
+
+use std::num::NonZeroU32;
+
+use rand::{CryptoRng, Rng};
+use serde::{Deserialize, Serialize};
+
+use crate::{credentials::Iterations, hash::Hash, password::Prepared};
+
+/// Bytes of salt: XEP-0438 §7 asks for at least 16.
+const SALT_LENGTH: usize = 16;
+
+/// Salt and iteration count of one hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The salt.
+    #[serde(with = "base64_bytes")]
+    pub salt: Vec<u8>,
+    /// PBKDF2 rounds.
+    pub iterations: NonZeroU32,
+}
+
+impl Params {
+    /// The verifier of a password under these parameters (RFC 5802 §3). Takes milliseconds.
+    pub(crate) fn verifier(&self, hash: Hash, password: &Prepared) -> Verifier {
+        let salted = hash.salted_password(password.bytes(), &self.salt, self.iterations);
+        let client_key = hash.hmac(&salted, b"Client Key");
+        Verifier {
+            stored_key: hash.digest(&client_key),
+            server_key: hash.hmac(&salted, b"Server Key"),
+        }
+    }
+}
+
+/// The parameters of all hashes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ParamsSet {
+    sha1: Params,
+    sha256: Params,
+    sha512: Params,
+}
+
+impl ParamsSet {
+    /// A distinct random salt for each hash (XEP-0438 §5.2).
+    pub fn random(iterations: Iterations, rng: &mut impl CryptoRng) -> Self {
+        let mut one = |hash| Params {
+            salt: rng.random::<[u8; SALT_LENGTH]>().to_vec(),
+            iterations: iterations.of(hash),
+        };
+        Self {
+            sha1: one(Hash::Sha1),
+            sha256: one(Hash::Sha256),
+            sha512: one(Hash::Sha512),
+        }
+    }
+
+    pub fn of(&self, hash: Hash) -> &Params {
+        match hash {
+            Hash::Sha1 => &self.sha1,
+            Hash::Sha256 => &self.sha256,
+            Hash::Sha512 => &self.sha512,
+        }
+    }
+
+    #[cfg(test)]
+    pub fn set(&mut self, hash: Hash, salt: Vec<u8>) {
+        match hash {
+            Hash::Sha1 => self.sha1.salt = salt,
+            Hash::Sha256 => self.sha256.salt = salt,
+            Hash::Sha512 => self.sha512.salt = salt,
+        }
+    }
+
+    pub fn verifiers(&self, password: &Prepared) -> Verifiers {
+        let one = |hash| self.of(hash).verifier(hash, password);
+        Verifiers {
+            sha1: one(Hash::Sha1),
+            sha256: one(Hash::Sha256),
+            sha512: one(Hash::Sha512),
+        }
+    }
+}
+
+/// What the server keeps of a password for one hash.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Verifier {
+    #[serde(with = "base64_bytes")]
+    pub stored_key: Vec<u8>,
+    #[serde(with = "base64_bytes")]
+    pub server_key: Vec<u8>,
+}
+
+/// What the server keeps of a password, for all hashes.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Verifiers {
+    sha1: Verifier,
+    sha256: Verifier,
+    sha512: Verifier,
+}
+
+impl Verifiers {
+    pub fn of(&self, hash: Hash) -> &Verifier {
+        match hash {
+            Hash::Sha1 => &self.sha1,
+            Hash::Sha256 => &self.sha256,
+            Hash::Sha512 => &self.sha512,
+        }
+    }
+
+    /// Whether all keys have the length of their hash.
+    pub fn are_whole(&self) -> bool {
+        Hash::ALL.into_iter().all(|hash| {
+            let verifier = self.of(hash);
+            verifier.stored_key.len() == hash.len() && verifier.server_key.len() == hash.len()
+        })
+    }
+}
+
+/// Stands in for accounts that do not exist: salts that are the same at every try, so that nobody can find out which
+/// names have accounts (RFC 5802 §9 warns of it).
+#[derive(Clone)]
+pub struct Decoy {
+    key: ring::hmac::Key,
+    iterations: Iterations,
+}
+
+impl Decoy {
+    /// From a secret that the node keeps, and the iteration counts that new accounts get.
+    pub fn new(node_secret: &[u8], iterations: Iterations) -> Self {
+        Self {
+            key: ring::hmac::Key::new(ring::hmac::HMAC_SHA256, node_secret),
+            iterations,
+        }
+    }
+
+    /// The parameters that an account of this name would seem to have.
+    pub fn params(&self, hash: Hash, username: &str) -> Params {
+        let text = format!("sammen decoy salt {} {username}", hash.name());
+        let tag = ring::hmac::sign(&self.key, text.as_bytes());
+        let salt = tag.as_ref().iter().copied().take(SALT_LENGTH).collect();
+        Params {
+            salt,
+            iterations: self.iterations.of(hash),
+        }
+    }
+}
+
+/// Bytes as base64 text.
+pub(crate) mod base64_bytes {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        BASE64_STANDARD
+            .decode(String::deserialize(d)?)
+            .map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoy_is_the_same_at_every_try_and_looks_like_an_account() {
+        let decoy = Decoy::new(b"node", Iterations::default());
+        let nobody = decoy.params(Hash::Sha256, "nobody");
+        assert_eq!(nobody, decoy.params(Hash::Sha256, "nobody"));
+        assert_ne!(nobody, decoy.params(Hash::Sha256, "somebody"));
+        assert_ne!(nobody.salt, decoy.params(Hash::Sha1, "nobody").salt);
+        assert_ne!(
+            nobody,
+            Decoy::new(b"other", Iterations::default()).params(Hash::Sha256, "nobody")
+        );
+        assert_eq!(nobody.salt.len(), SALT_LENGTH);
+        assert_eq!(nobody.iterations, Iterations::default().sha256);
+    }
+}
