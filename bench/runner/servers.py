@@ -39,7 +39,11 @@ class Server:
     def run(self, command, port, **more):
         with open(self.folder / "stdout.log", "ab") as log:
             self.processes.append(process.start(command, log, **more))
-        process.wait_for_port(port, self.processes[-1])
+        try:
+            process.wait_for_port(port, self.processes[-1])
+        except RuntimeError as error:
+            said = (self.folder / "stdout.log").read_text(errors="replace")[-600:]
+            raise RuntimeError(f"{error}; it said: {said}") from None
 
     def register(self, names):
         """Makes accounts with `PASSWORD`."""
@@ -234,3 +238,5 @@ ALL = {
     "sammen": Sammen, "prosody": Prosody, "prosody-archive": ProsodyArchive, "ejabberd": Ejabberd,
     "ejabberd-mnesia": EjabberdMnesia, "ejabberd-postgres": EjabberdPostgres, "inspircd": InspIRCd,
 }
+# Mnesia's archive slows down with every message that an account has: nobody would run it so, PostgreSQL stands for ejabberd.
+USUAL = [key for key in ALL if key != "ejabberd-mnesia"]

@@ -1,8 +1,11 @@
 """The Markdown that comes out: one table a work, and what machine it was."""
 
 import datetime
+import os
 import platform
 import subprocess
+import tempfile
+import time
 
 TITLES = {
     "direct": "Direct messages, {pairs} pairs, window 20",
@@ -74,12 +77,9 @@ def machine():
     return f"{cores} cores ({model}), {memory} GiB, Linux {platform.release()}, {fsync()}"
 
 
-def fsync(folder="/tmp"):
-    """How long this disk takes to keep 4 KiB."""
-    import os
-    import tempfile
-    import time
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
+def fsync():
+    """How long the disk that the servers write to takes to keep 4 KiB."""
+    with tempfile.NamedTemporaryFile() as file:
         times = []
         for _ in range(200):
             file.write(b"x" * 4096)

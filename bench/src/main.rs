@@ -49,7 +49,7 @@ fn main() {
             .into_iter()
             .for_each(|result| println!("{}", Value::Object(result))),
         Err(why) => {
-            eprintln!("load: {why}\n\n{USAGE}");
+            eprintln!("load: {why}");
             std::process::exit(1);
         }
     }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use memchr::memmem;
 use serde_json::{Map, Value, json};
 
 use super::fan::{self, Drive};
@@ -32,7 +31,7 @@ pub struct Plan {
 
 /// Runs it.
 pub async fn run(setting: &Setting, plan: &Rc<Plan>) -> io::Result<Map<String, Value>> {
-    let taps = crowd(plan.people + 1, 20, |i| {
+    let taps = crowd(plan.people + 1, 100, |i| {
         let (plan, name) = (plan.clone(), format!("{}{i}", setting.prefix));
         async move { enter(&plan, &name).await.map(Rc::new) }
     })
@@ -78,51 +77,72 @@ async fn enter(plan: &Plan, name: &str) -> io::Result<Tap> {
             caps.trim()
         );
         conn.send(hello.as_bytes()).await?;
-        line(&mut conn, &[" ACK "]).await?;
+        line(&mut conn, &["CAP ACK"]).await?;
         if !plan.password.is_empty() {
             conn.send(b"AUTHENTICATE PLAIN\r\n").await?;
             line(&mut conn, &["AUTHENTICATE +"]).await?;
             let secret = BASE64.encode(format!("\0{name}\0{}", plan.password));
             conn.send(format!("AUTHENTICATE {secret}\r\n").as_bytes())
                 .await?;
-            line(&mut conn, &[" 903 "]).await?;
+            line(&mut conn, &["903"]).await?;
         }
         conn.send(b"CAP END\r\n").await?;
     }
     // The end of the message of the day, or that there is none.
-    line(&mut conn, &[" 376 ", " 422 "]).await?;
+    line(&mut conn, &["376", "422"]).await?;
     conn.send(format!("JOIN {}\r\n", plan.channel).as_bytes())
         .await?;
-    line(&mut conn, &[" 366 "]).await?;
+    line(&mut conn, &["366"]).await?;
     conn.into_plain()
 }
 
-/// Waits for a line with one of `words`, answering pings; a refusal is an error.
-async fn line(conn: &mut Conn, words: &[&str]) -> io::Result<()> {
+/// Waits for one of these commands or numerics, answering pings; a refusal is an error.
+async fn line(conn: &mut Conn, awaited: &[&str]) -> io::Result<()> {
     loop {
         let line = conn
             .until(|buf| memchr::memchr(b'\n', buf).map(|end| end + 1))
             .await?;
-        if words
-            .iter()
-            .any(|word| memmem::find(&line, word.as_bytes()).is_some())
-        {
+        let text = String::from_utf8_lossy(&line);
+        let said = command(&text);
+        if awaited.contains(&said.as_str()) {
             return Ok(());
         }
         if let Some(token) = line.strip_prefix(b"PING ") {
             conn.send(&[b"PONG ", token].concat()).await?;
         }
-        let refused = [
-            " NAK ", " 904 ", " 433 ", " 403 ", " 405 ", " 471 ", " 473 ", "ERROR :",
-        ];
-        if refused
-            .iter()
-            .any(|word| memmem::find(&line, word.as_bytes()).is_some())
-        {
-            return Err(io::Error::other(format!(
-                "the server said {}",
-                String::from_utf8_lossy(&line)
-            )));
+        if ["CAP NAK", "904", "433", "403", "405", "471", "473", "ERROR"].contains(&said.as_str()) {
+            return Err(io::Error::other(format!("the server said {text}")));
         }
+    }
+}
+
+/// A line's command or numeric, without tags and source; of `CAP` and `AUTHENTICATE` with what they are about.
+fn command(line: &str) -> String {
+    let mut words = line
+        .split_ascii_whitespace()
+        .skip_while(|word| word.starts_with('@') || word.starts_with(':'));
+    match words.next() {
+        Some("CAP") => format!("CAP {}", words.nth(1).unwrap_or("")),
+        Some("AUTHENTICATE") => format!("AUTHENTICATE {}", words.next().unwrap_or("")),
+        Some(command) => command.to_owned(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numeric_is_not_mistaken_for_a_count_in_the_text() {
+        assert_eq!(
+            command(":irc.localhost 251 c414 :There are 405 users\r\n"),
+            "251"
+        );
+        assert_eq!(
+            command("@time=2026-11-22T16:00:00.000Z :irc.localhost CAP * ACK :sasl\r\n"),
+            "CAP ACK"
+        );
+        assert_eq!(command("AUTHENTICATE +\r\n"), "AUTHENTICATE +");
     }
 }

@@ -1,6 +1,5 @@
 //! Signing in, over plain TCP or STARTTLS: server CPU per login.
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -36,27 +35,29 @@ pub async fn run(
     setting.meter.quiet(Duration::from_secs(5)).await;
 
     let stretch = Stretch::start(&setting.meter);
-    let went = Rc::new(Cell::new(0u64));
     let times = crowd(plan.count, plan.width, |i| visit(server.clone(), name(i))).await?;
-    let ended = Instant::now();
-    went.set(times.len() as u64);
     let mut latencies = Latencies::default();
-    times.into_iter().for_each(|took| latencies.push(took));
+    let mut ended = stretch.started();
+    for (took, at) in &times {
+        latencies.push(*took);
+        ended = ended.max(*at);
+    }
     let work = if server.starttls {
         "login-tls"
     } else {
         "login"
     };
-    let mut result = stretch.stop(ended, work, went.get()).await;
+    let mut result = stretch.stop(ended, work, times.len() as u64).await;
     add_latencies(&mut result, &mut latencies);
     result.insert("mechanism".to_owned(), json!(server.mechanism));
     Ok(result)
 }
 
-async fn visit(server: Rc<Server>, name: String) -> io::Result<Duration> {
+/// How long signing in took, and when it was done.
+async fn visit(server: Rc<Server>, name: String) -> io::Result<(Duration, Instant)> {
     let started = Instant::now();
     let mut conn = server.sign_in(&name).await?;
-    let took = started.elapsed();
+    let at = Instant::now();
     conn.send(b"</stream:stream>").await?;
     // The server answers with its own end of the stream, or just closes.
     while conn.more().await.is_ok() {
@@ -64,5 +65,5 @@ async fn visit(server: Rc<Server>, name: String) -> io::Result<Duration> {
             break;
         }
     }
-    Ok(took)
+    Ok((at - started, at))
 }

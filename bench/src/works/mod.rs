@@ -52,6 +52,11 @@ impl Stretch {
         }
     }
 
+    /// When it started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Stops them at `ended`, just now; then waits until the server is quiet to count what it does behind the last delivery.
     pub async fn stop(self, ended: Instant, work: &str, units: u64) -> Map<String, Value> {
         let took = ended.duration_since(self.started).as_secs_f64();
