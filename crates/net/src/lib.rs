@@ -7,6 +7,7 @@ mod hash;
 pub mod password;
 pub mod sasl;
 mod secret;
+pub mod tls;
 mod verifier;
 
 pub use hash::Hash;
