@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, NetworkName};
-use crate::ids::{ConversationId, Seq, Timestamp};
+use crate::ids::{ConversationId, Pos, Seq, Timestamp};
 use crate::member::Role;
 
 /// A conversation as stored. Its members are rows of their own.
@@ -27,6 +27,9 @@ pub struct Conversation {
     pub changed: Seq,
     /// Set when the room was destroyed; its address is free again then.
     pub destroyed: bool,
+    /// Where the history begins that [`Visibility::Shared`] and [`Visibility::World`] open: loosening the visibility
+    /// never opens what was said before.
+    pub open_from: Pos,
 }
 
 /// By what a conversation is found. Unique among those that were not destroyed.

@@ -321,6 +321,15 @@ impl Content {
         }
     }
 
+    /// Whether it belongs to what people wrote and what changes it: all but memberships, room changes and markers
+    /// ([`Kinds::Speech`](crate::store::Kinds::Speech)).
+    pub fn belongs_to_speech(&self) -> bool {
+        !matches!(
+            self,
+            Content::Membership(_) | Content::Room(_) | Content::Marker(_)
+        )
+    }
+
     /// The text that search finds it by.
     pub fn searchable(&self) -> Option<&str> {
         match self {

@@ -1,0 +1,64 @@
+//! Limits that hold for everyone, from the first day.
+
+/// What one account, room or stranger may have. Bytes and counts.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Text of a message, in bytes.
+    pub text_bytes: usize,
+    /// Native form of an event, in bytes.
+    pub native_bytes: usize,
+    /// A document.
+    pub document_bytes: usize,
+    /// Documents in one namespace of an account, where its protocol names no lower limit.
+    pub documents: usize,
+    /// Contacts of an account.
+    pub contacts: usize,
+    /// Sessions of an account.
+    pub sessions: usize,
+    /// Devices of an account; the longest unseen goes.
+    pub devices: usize,
+    /// Rooms that one account may own.
+    pub rooms_owned: usize,
+    /// Rooms that one account may be in.
+    pub rooms_joined: usize,
+    /// Members of a room.
+    pub members: usize,
+    /// Bytes of blobs of one account.
+    pub blob_quota: u64,
+    /// Bytes of one blob.
+    pub blob_bytes: u64,
+    /// Messages that a stranger may send before the account accepts.
+    pub request_messages: u32,
+    /// Writes that wait for the writer.
+    pub pending_writes: usize,
+    /// Writes in one group commit.
+    pub batch: usize,
+    /// Foreign id of an event.
+    pub foreign_id_bytes: usize,
+    /// Reactions of one person to one event.
+    pub reactions: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            text_bytes: 64 * 1024,
+            native_bytes: 256 * 1024,
+            document_bytes: 512 * 1024,
+            documents: 10_000,
+            contacts: 5_000,
+            sessions: 64,
+            devices: 256,
+            rooms_owned: 500,
+            rooms_joined: 2_000,
+            members: 20_000,
+            blob_quota: 1 << 30,
+            blob_bytes: 100 << 20,
+            request_messages: 20,
+            pending_writes: 8_192,
+            batch: 256,
+            foreign_id_bytes: 1_024,
+            reactions: 20,
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! What lives only while the node runs: sessions, their mailboxes, presence, occupancy.
+//!
+//! The writer's thread alone changes it, after the commit and in seq order; others read it.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::address::Address;
+use crate::convo::Convo;
+use crate::event::{Event, Protocol};
+use crate::ids::{ConversationId, DeviceId, Seq, SessionId, Timestamp};
+use crate::mailbox::{CloseReason, Delivery, Mailbox};
+use crate::refusal::{Outcome, Refusal};
+
+/// Anything that one protocol hands to itself.
+pub type Payload = Arc<dyn Any + Send + Sync>;
+
+/// One live connection of a device.
+pub struct Session {
+    /// Its number.
+    pub id: SessionId,
+    /// Whose.
+    pub account: Address,
+    /// The device it borrows.
+    pub device: DeviceId,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// What tells it apart among the account's sessions (XMPP resource). Unique per account and protocol.
+    pub label: Arc<str>,
+    /// Its queue.
+    pub mailbox: Arc<Mailbox>,
+    /// Presence, once it was set.
+    pub(crate) presence: RwLock<Option<Arc<Presence>>>,
+    /// What the protocol crate keeps with it for its other sessions to see.
+    pub extra: RwLock<Option<Payload>>,
+}
+
+impl Session {
+    /// The presence it set.
+    pub fn presence(&self) -> Option<Arc<Presence>> {
+        self.presence.read().clone()
+    }
+}
+
+/// How available a person is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Show {
+    /// Not at all.
+    #[default]
+    Offline,
+    /// For long (XMPP `xa`).
+    ExtendedAway,
+    /// For now.
+    Away,
+    /// Do not disturb.
+    Busy,
+    /// Here.
+    Online,
+    /// Wants to talk.
+    Chatty,
+}
+
+/// What one session says about its person.
+#[derive(Clone, Default)]
+pub struct Presence {
+    /// How available.
+    pub show: Show,
+    /// In words.
+    pub status: Option<String>,
+    /// XMPP priority; sessions with a negative one get no messages to the bare address.
+    pub priority: i8,
+    /// Idle since (XEP-0319).
+    pub idle_since: Option<Timestamp>,
+    /// As the protocol wrote it.
+    pub native: Option<Payload>,
+}
+
+/// A person in a room: one occupant, however many sessions.
+#[derive(Clone)]
+pub struct Occupant {
+    /// Who.
+    pub address: Address,
+    /// The sessions that are in the room, each with what it showed the room.
+    pub sessions: Vec<(Arc<Session>, Arc<Presence>)>,
+}
+
+/// The live half of a room.
+#[derive(Clone, Default)]
+pub struct RoomLive {
+    /// Occupants by address; members without occupancy are not here.
+    pub occupants: HashMap<Address, Occupant>,
+    /// All their sessions, flat.
+    pub sessions: Arc<Vec<Arc<Session>>>,
+}
+
+/// A committed event on its way to sessions, with the forms that protocols made of it.
+pub struct Announced {
+    /// The event.
+    pub event: Arc<Event>,
+    /// The conversation as it was right after the event.
+    pub convo: Arc<Convo>,
+    /// The session that sent it.
+    pub origin: Option<SessionId>,
+    /// For retractions, edits and reactions: the event they are about, as it was before.
+    pub about: Option<Arc<Event>>,
+    forms: parking_lot::Mutex<Vec<(u64, Payload)>>,
+}
+
+impl Announced {
+    /// Wraps an event.
+    pub fn new(
+        event: Arc<Event>,
+        convo: Arc<Convo>,
+        origin: Option<SessionId>,
+        about: Option<Arc<Event>>,
+    ) -> Self {
+        Self {
+            event,
+            convo,
+            origin,
+            about,
+            forms: parking_lot::Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The form under a key, made once: serialise per form, not per recipient. Keys are the protocol crates' own:
+    /// the protocol in the high byte, the form in the rest.
+    pub fn form<T: Any + Send + Sync>(
+        &self,
+        protocol: Protocol,
+        form: u32,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let key = ((protocol as u64) << 32) | u64::from(form);
+        let mut forms = self.forms.lock();
+        if let Some((_, found)) = forms.iter().find(|(k, _)| *k == key)
+            && let Ok(found) = found.clone().downcast::<T>()
+        {
+            return found;
+        }
+        let made = Arc::new(make());
+        forms.push((key, made.clone()));
+        made
+    }
+}
+
+/// What changed in the state lane.
+#[derive(Clone)]
+pub enum StateChange {
+    /// A session's presence changed (or the session ended: `Offline`).
+    Presence {
+        /// Whose.
+        account: Address,
+        /// Which session.
+        session: Arc<Session>,
+        /// What it is now.
+        presence: Arc<Presence>,
+    },
+    /// Someone entered, changed or left the occupancy of a room, or changed membership, role or nick.
+    Occupant(OccupantChange),
+    /// Someone types in a conversation, or stopped.
+    Typing {
+        /// Where.
+        convo: Arc<Convo>,
+        /// Who.
+        who: Address,
+        /// Of whom the room shows the nick.
+        typing: Typing,
+        /// Which session it came from.
+        origin: Option<SessionId>,
+        /// As the protocol wrote it.
+        native: Option<Payload>,
+    },
+    /// The account read a conversation up to a place, on any device.
+    Read {
+        /// Whose.
+        account: Address,
+        /// Where.
+        conversation: ConversationId,
+        /// The event up to which.
+        event: Arc<Event>,
+        /// Which session it came from.
+        origin: Option<SessionId>,
+    },
+    /// A contact of the account changed (roster push).
+    Contact {
+        /// Whose list.
+        account: Address,
+        /// Which contact.
+        contact: Address,
+        /// As it is now.
+        value: Arc<crate::contact::Contact>,
+        /// What happened, for protocols that tell (XMPP subscription stanzas).
+        cause: ContactCause,
+    },
+    /// A device signed in for the first time.
+    SignedIn {
+        /// The device.
+        device: Arc<crate::account::Device>,
+    },
+    /// Something of one protocol.
+    Custom {
+        /// Later values under the same key replace this one; empty never replaces.
+        key: String,
+        /// Which protocol's.
+        protocol: Protocol,
+        /// What.
+        payload: Payload,
+    },
+}
+
+/// How far a text has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typing {
+    /// Writing now.
+    Active,
+    /// Paused.
+    Paused,
+    /// Done or gone.
+    Done,
+}
+
+/// Why a contact changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactCause {
+    /// The account itself edited it.
+    Edited,
+    /// The contact asks to see the account's presence.
+    Asks,
+    /// The contact allowed the account to see theirs.
+    Allowed,
+    /// The contact withdrew or refused that.
+    Denied,
+    /// The contact no longer wants to see the account's presence.
+    Unsubscribed,
+    /// Blocked or unblocked.
+    Blocking,
+}
+
+/// Someone's place in a room changed.
+#[derive(Clone)]
+pub struct OccupantChange {
+    /// The room as it is now.
+    pub convo: Arc<Convo>,
+    /// Who.
+    pub who: Address,
+    /// What happened.
+    pub kind: OccupantKind,
+    /// The nick before, for nick changes and leaving.
+    pub old_nick: Option<Arc<str>>,
+    /// Why, where it was said.
+    pub reason: Option<String>,
+    /// By whom, for kicks, bans and standings.
+    pub by: Option<Address>,
+    /// The session that caused it.
+    pub origin: Option<SessionId>,
+    /// The sessions in the room that were `who`'s when it happened.
+    pub sessions: Vec<(Arc<Session>, Arc<Presence>)>,
+}
+
+/// What happened to an occupant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OccupantKind {
+    /// Became a member and came in.
+    Joined,
+    /// Was a member; a session came in.
+    Entered,
+    /// Shows something else, or a session of several left.
+    Updated,
+    /// The last session left; still a member.
+    Absent,
+    /// Left for good.
+    Left,
+    /// Was kicked.
+    Kicked,
+    /// Was banned.
+    Banned,
+    /// Lost the membership because the room became members-only or the standing was taken.
+    Removed,
+    /// Standing or role changed.
+    Standing,
+    /// Has another nick.
+    Nick,
+    /// The room was destroyed.
+    Destroyed,
+}
+
+/// A one-shot between sessions: IQs, Jingle, private signals.
+#[derive(Clone)]
+pub struct Signal {
+    /// From whom.
+    pub from: Address,
+    /// From which session.
+    pub session: Option<SessionId>,
+    /// Which protocol speaks.
+    pub protocol: Protocol,
+    /// What.
+    pub payload: Payload,
+}
+
+/// Everything live, behind one lock that is held for moments.
+#[derive(Default)]
+pub struct Live {
+    pub(crate) sessions: HashMap<SessionId, Arc<Session>>,
+    pub(crate) by_account: HashMap<Address, Vec<Arc<Session>>>,
+    pub(crate) rooms: HashMap<ConversationId, RoomLive>,
+}
+
+impl Live {
+    /// The sessions of an account.
+    pub fn sessions_of(&self, account: &Address) -> &[Arc<Session>] {
+        self.by_account.get(account).map_or(&[], Vec::as_slice)
+    }
+
+    /// A session.
+    pub fn session(&self, id: SessionId) -> Option<&Arc<Session>> {
+        self.sessions.get(&id)
+    }
+
+    /// The live half of a room.
+    pub fn room(&self, id: ConversationId) -> Option<&RoomLive> {
+        self.rooms.get(&id)
+    }
+
+    /// All sessions.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.sessions.values()
+    }
+
+    /// The rooms in which a session is.
+    pub fn rooms_of(&self, session: SessionId) -> Vec<ConversationId> {
+        let inside = |room: &RoomLive| room.sessions.iter().any(|s| s.id == session);
+        self.rooms
+            .iter()
+            .filter(|(_, room)| inside(room))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    pub(crate) fn add(&mut self, session: Arc<Session>) {
+        self.by_account
+            .entry(session.account.clone())
+            .or_default()
+            .push(session.clone());
+        self.sessions.insert(session.id, session);
+    }
+
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Arc<Session>> {
+        let session = self.sessions.remove(&id)?;
+        if let Some(list) = self.by_account.get_mut(&session.account) {
+            list.retain(|s| s.id != id);
+            if list.is_empty() {
+                self.by_account.remove(&session.account);
+            }
+        }
+        Some(session)
+    }
+
+    /// Puts a session into a room, or changes what it shows there. True if it is new there.
+    pub(crate) fn enter(
+        &mut self,
+        room: ConversationId,
+        session: &Arc<Session>,
+        presence: Arc<Presence>,
+    ) -> bool {
+        let live = self.rooms.entry(room).or_default();
+        let occupant = live
+            .occupants
+            .entry(session.account.clone())
+            .or_insert_with(|| Occupant {
+                address: session.account.clone(),
+                sessions: Vec::new(),
+            });
+        if let Some(known) = occupant
+            .sessions
+            .iter_mut()
+            .find(|(s, _)| s.id == session.id)
+        {
+            known.1 = presence;
+            return false;
+        }
+        occupant.sessions.push((session.clone(), presence));
+        Arc::make_mut(&mut live.sessions).push(session.clone());
+        true
+    }
+
+    /// Takes a session out of a room; true if it was there.
+    pub(crate) fn exit(&mut self, room: ConversationId, session: SessionId) -> bool {
+        let Some(live) = self.rooms.get_mut(&room) else {
+            return false;
+        };
+        let before = live.sessions.len();
+        Arc::make_mut(&mut live.sessions).retain(|s| s.id != session);
+        for occupant in live.occupants.values_mut() {
+            occupant.sessions.retain(|(s, _)| s.id != session);
+        }
+        live.occupants.retain(|_, o| !o.sessions.is_empty());
+        let was_there = live.sessions.len() < before;
+        if live.sessions.is_empty() {
+            self.rooms.remove(&room);
+        }
+        was_there
+    }
+
+    /// Takes all sessions of an address out of a room and returns them.
+    pub(crate) fn evict(
+        &mut self,
+        room: ConversationId,
+        who: &Address,
+    ) -> Vec<(Arc<Session>, Arc<Presence>)> {
+        let Some(live) = self.rooms.get_mut(&room) else {
+            return Vec::new();
+        };
+        let gone = live
+            .occupants
+            .remove(who)
+            .map(|o| o.sessions)
+            .unwrap_or_default();
+        Arc::make_mut(&mut live.sessions).retain(|s| s.account != *who);
+        if live.sessions.is_empty() {
+            self.rooms.remove(&room);
+        }
+        gone
+    }
+
+    /// Tells everyone who sees the event.
+    pub(crate) fn announce(&self, announced: &Arc<Announced>) {
+        let event = &announced.event;
+        let allowed = |account: &Address| match &event.audience {
+            Some(audience) => *account == event.author || audience.contains(account),
+            None => true,
+        };
+        if let Some((a, b)) = announced.convo.conversation.pair() {
+            let both = [a, b];
+            let people = if a == b { &both[..1] } else { &both[..] };
+            for account in people {
+                let hidden = event.acceptance != crate::event::Acceptance::Accepted
+                    && **account != event.author;
+                for session in self.sessions_of(account) {
+                    if !hidden && allowed(account) {
+                        session.mailbox.event(announced);
+                    }
+                }
+            }
+            return;
+        }
+        let inside = self.rooms.get(&event.conversation);
+        if let Some(room) = inside {
+            let open =
+                event.audience.is_none() && event.acceptance == crate::event::Acceptance::Accepted;
+            for session in room.sessions.iter() {
+                if open
+                    || allowed(&session.account)
+                        && (open
+                            || session.account == event.author
+                            || event.acceptance == crate::event::Acceptance::Accepted)
+                {
+                    session.mailbox.event(announced);
+                }
+            }
+        }
+        // Who is invited, kicked or banned learns it on every session, in the room or not.
+        if let crate::event::Content::Membership(change) = &event.content {
+            for session in self.sessions_of(&change.who) {
+                let there =
+                    inside.is_some_and(|room| room.sessions.iter().any(|s| s.id == session.id));
+                if !there {
+                    session.mailbox.event(announced);
+                }
+            }
+        }
+    }
+
+    /// Tells all sessions of an account.
+    pub fn tell_account(&self, account: &Address, change: &Arc<StateChange>) {
+        for session in self.sessions_of(account) {
+            session.mailbox.state(change);
+        }
+    }
+
+    /// Tells all sessions in a room.
+    pub fn tell_room(&self, room: ConversationId, change: &Arc<StateChange>) {
+        if let Some(live) = self.rooms.get(&room) {
+            for session in live.sessions.iter() {
+                session.mailbox.state(change);
+            }
+        }
+    }
+
+    /// Hands a one-shot to a session; overflow and absence are the sender's error.
+    pub fn signal(&self, to: SessionId, signal: &Arc<Signal>) -> Outcome<()> {
+        let session = self.sessions.get(&to).ok_or(Refusal::Unreachable)?;
+        if session.mailbox.signal(signal) {
+            Ok(())
+        } else {
+            Err(Refusal::TooMany)
+        }
+    }
+
+    /// Ends sessions; each gets the reason as its last delivery.
+    pub(crate) fn close(&self, account: &Address, why: CloseReason, except: Option<SessionId>) {
+        for session in self
+            .sessions_of(account)
+            .iter()
+            .filter(|s| Some(s.id) != except)
+        {
+            session.mailbox.push(Delivery::Closed(why));
+        }
+    }
+
+    /// Whether messages to the account reach someone now.
+    pub fn is_reachable(&self, account: &Address) -> bool {
+        self.sessions_of(account).iter().any(|s| {
+            s.presence
+                .read()
+                .as_ref()
+                .is_some_and(|p| p.show != Show::Offline && p.priority >= 0)
+        })
+    }
+}
+
+/// Where a session stands when it starts to read the log: everything up to `seq` is history to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since(pub Seq);

@@ -1,0 +1,466 @@
+//! The node's handle: what protocol crates hold. Cheap to clone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::account::Account;
+use crate::address::{Address, Domain};
+use crate::clock::Clock;
+use crate::contact::{self, Contacts};
+use crate::conversation::ConversationKey;
+use crate::convo::Convo;
+use crate::document::Owner;
+use crate::ids::{ConversationId, Seq, Timestamp};
+use crate::limits::Limits;
+use crate::live::{Live, Session};
+use crate::mailbox::{CloseReason, Delivery};
+use crate::network::Network;
+use crate::refusal::{Outcome, Refusal};
+use crate::sent::Sent;
+use crate::store::{Start, Store, StoreResult};
+use crate::tx::{Post, Tx};
+use crate::writer::{self, Job};
+
+/// What a node is started with.
+pub struct Options {
+    /// The domains that this node serves; the first is the main one.
+    pub domains: Vec<Domain>,
+    /// Limits.
+    pub limits: Limits,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// Other networks.
+    pub networks: Vec<Arc<dyn Network>>,
+    /// Whether strangers of the same node need a contact request too.
+    pub requests_between_accounts: bool,
+    /// Whether any account may make rooms (administrators always may).
+    pub rooms_by_anyone: bool,
+}
+
+impl Options {
+    /// What a node for one domain usually has.
+    pub fn new(domain: Domain) -> Self {
+        Self {
+            domains: vec![domain],
+            limits: Limits::default(),
+            clock: Arc::new(crate::clock::SystemClock),
+            networks: Vec::new(),
+            requests_between_accounts: false,
+            rooms_by_anyone: true,
+        }
+    }
+}
+
+/// What the writer and the readers share.
+pub(crate) struct Shared {
+    pub start: Start,
+    pub limits: Limits,
+    pub clock: Arc<dyn Clock>,
+    pub domains: Vec<Domain>,
+    pub networks: Vec<Arc<dyn Network>>,
+    pub requests_between_accounts: bool,
+    pub rooms_by_anyone: bool,
+    pub live: RwLock<Live>,
+    pub next_session: AtomicU64,
+    convos: RwLock<HashMap<ConversationId, Arc<Convo>>>,
+    accounts: RwLock<HashMap<Address, Arc<Account>>>,
+    contacts: RwLock<HashMap<Address, Arc<Contacts>>>,
+    /// Rooms of this node that are not destroyed, by address.
+    pub directory: RwLock<std::collections::BTreeMap<Address, ConversationId>>,
+    last_seq: AtomicU64,
+    last_time: AtomicI64,
+    pub outbox_bell: tokio::sync::Notify,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl Shared {
+    pub fn convo(&self, store: &dyn Store, id: ConversationId) -> StoreResult<Option<Arc<Convo>>> {
+        if let Some(convo) = self.convos.read().get(&id) {
+            return Ok(Some(convo.clone()));
+        }
+        let Some(conversation) = store.conversation(id)? else {
+            return Ok(None);
+        };
+        let members = if conversation.room().is_some() {
+            store.members(id)?
+        } else {
+            Vec::new()
+        };
+        let convo = Arc::new(Convo::new(conversation, members));
+        let mut convos = self.convos.write();
+        // The writer may have published a newer one meanwhile: that one stays.
+        Ok(Some(convos.entry(id).or_insert(convo).clone()))
+    }
+
+    pub fn account(
+        &self,
+        store: &dyn Store,
+        address: &Address,
+    ) -> StoreResult<Option<Arc<Account>>> {
+        if let Some(account) = self.accounts.read().get(address) {
+            return Ok(Some(account.clone()));
+        }
+        let Some(account) = store.account(address)? else {
+            return Ok(None);
+        };
+        Ok(Some(
+            self.accounts
+                .write()
+                .entry(address.clone())
+                .or_insert_with(|| Arc::new(account))
+                .clone(),
+        ))
+    }
+
+    pub fn contacts(&self, store: &dyn Store, account: &Address) -> StoreResult<Arc<Contacts>> {
+        if let Some(contacts) = self.contacts.read().get(account) {
+            return Ok(contacts.clone());
+        }
+        let mut list = Contacts::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.documents(
+                &Owner::from(account),
+                contact::NAMESPACE,
+                "",
+                after.as_deref(),
+                500,
+            )?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            for document in page {
+                let contact: Option<contact::Contact> =
+                    document.value.as_deref().and_then(crate::tx::decode);
+                if let (Ok(address), Some(mut contact)) = (Address::new(&document.key), contact) {
+                    contact.version = document.version;
+                    list.insert(address, contact);
+                }
+            }
+        }
+        Ok(self
+            .contacts
+            .write()
+            .entry(account.clone())
+            .or_insert_with(|| Arc::new(list))
+            .clone())
+    }
+
+    pub fn publish(
+        &self,
+        last_seq: Seq,
+        convos: HashMap<ConversationId, Arc<Convo>>,
+        accounts: HashMap<Address, Option<Arc<Account>>>,
+        contacts: HashMap<Address, Arc<Contacts>>,
+    ) {
+        if !convos.is_empty() {
+            let mut directory = None;
+            let mut published = self.convos.write();
+            if published.len() > 200_000 {
+                published.clear();
+            }
+            for (id, convo) in convos {
+                if let Some(room) = convo.conversation.room() {
+                    let directory = directory.get_or_insert_with(|| self.directory.write());
+                    if convo.conversation.destroyed {
+                        directory.remove(room);
+                    } else if directory.get(room) != Some(&id) {
+                        directory.insert(room.clone(), id);
+                    }
+                }
+                published.insert(id, convo);
+            }
+        }
+        if !accounts.is_empty() {
+            let mut published = self.accounts.write();
+            for (address, account) in accounts {
+                match account {
+                    Some(account) => published.insert(address, account),
+                    None => published.remove(&address),
+                };
+            }
+        }
+        if !contacts.is_empty() {
+            self.contacts.write().extend(contacts);
+        }
+        self.last_seq.store(last_seq.0, Ordering::Release);
+    }
+
+    pub fn last_time(&self) -> Timestamp {
+        Timestamp(self.last_time.load(Ordering::Relaxed))
+    }
+
+    pub fn note_time(&self, now: Timestamp) {
+        self.last_time.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    pub fn fail(&self, why: &str) {
+        self.failed.send_replace(Some(why.to_owned()));
+    }
+
+    /// Forgets what is cached of an account, so that it is read from the store again.
+    pub fn forget_contacts(&self, account: &Address) {
+        self.contacts.write().remove(account);
+    }
+}
+
+/// The node's handle.
+#[derive(Clone)]
+pub struct Node {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Arc<dyn Store>,
+    jobs: mpsc::Sender<Job>,
+    writer: Arc<parking_lot::Mutex<Option<std::thread::JoinHandle<()>>>>,
+}
+
+impl Node {
+    /// Starts a node on a store. Its writer runs on a thread of its own until every handle is dropped or [`Node::stop`].
+    ///
+    /// # Errors
+    /// When the store can't be read or the thread not started.
+    pub fn start(store: Arc<dyn Store>, options: Options) -> StoreResult<Self> {
+        let start = store.start()?;
+        let mut directory = std::collections::BTreeMap::new();
+        let mut after = ConversationId(0);
+        loop {
+            let page = store.conversations(after, 1000)?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            for conversation in page {
+                if let (Some(room), false) = (conversation.room(), conversation.destroyed) {
+                    directory.insert(room.clone(), conversation.id);
+                }
+            }
+        }
+        let shared = Arc::new(Shared {
+            start,
+            limits: options.limits,
+            clock: options.clock,
+            domains: options.domains,
+            networks: options.networks,
+            requests_between_accounts: options.requests_between_accounts,
+            rooms_by_anyone: options.rooms_by_anyone,
+            live: RwLock::new(Live::default()),
+            next_session: AtomicU64::new(1),
+            convos: RwLock::default(),
+            accounts: RwLock::default(),
+            contacts: RwLock::default(),
+            directory: RwLock::new(directory),
+            last_seq: AtomicU64::new(start.last_seq.0),
+            last_time: AtomicI64::new(0),
+            outbox_bell: tokio::sync::Notify::new(),
+            failed: watch::Sender::new(None),
+        });
+        let (jobs, receiver) = mpsc::channel(shared.limits.pending_writes);
+        let thread = std::thread::Builder::new().name("writer".into()).spawn({
+            let (shared, store) = (shared.clone(), store.clone());
+            move || writer::run(shared, store, receiver)
+        });
+        let thread = thread.map_err(|e| crate::store::StoreError::TryLater(e.to_string()))?;
+        Ok(Self {
+            shared,
+            store,
+            jobs,
+            writer: Arc::new(parking_lot::Mutex::new(Some(thread))),
+        })
+    }
+
+    /// Runs a write in the writer and returns what came of it after the commit is durable and announced.
+    ///
+    /// # Errors
+    /// What the write refused with, or [`Refusal::TryLater`] and [`Refusal::DiskFull`] when the batch could not be stored.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&mut Tx<'_>) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<T> {
+        let (answer, result) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let outcome = write(tx);
+            tx.posts.push(Post::Answer(Box::new(move |committed| {
+                let _ = answer.send(committed.and(outcome));
+            })));
+        });
+        self.jobs.send(job).await.map_err(|_| Refusal::TryLater)?;
+        result.await.unwrap_or(Err(Refusal::TryLater))
+    }
+
+    /// Puts a write into the writer's queue and returns at once; what came of it reaches the session's mailbox as
+    /// [`Delivery::Done`] with this ticket, in the order of submission. Waits only while the writer's queue is full.
+    pub async fn submit(
+        &self,
+        session: &Session,
+        ticket: u64,
+        write: impl FnOnce(&mut Tx<'_>) -> Outcome<Sent> + Send + 'static,
+    ) {
+        let mailbox = session.mailbox.clone();
+        let back = session.mailbox.clone();
+        let job: Job = Box::new(move |tx| {
+            let outcome = write(tx);
+            tx.posts.push(Post::Answer(Box::new(move |committed| {
+                mailbox.push(Delivery::Done {
+                    ticket,
+                    result: committed.and(outcome),
+                });
+            })));
+        });
+        if self.jobs.send(job).await.is_err() {
+            back.push(Delivery::Done {
+                ticket,
+                result: Err(Refusal::TryLater),
+            });
+        }
+    }
+
+    /// Reads from the store on a blocking thread.
+    ///
+    /// # Errors
+    /// What the reading refused with.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Node) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<T> {
+        let node = self.clone();
+        tokio::task::spawn_blocking(move || read(&node))
+            .await
+            .unwrap_or(Err(Refusal::TryLater))
+    }
+
+    /// The store, for readings that core has no word for. Blocking.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The store, shared.
+    pub fn store_arc(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.shared.clock
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// The domains this node serves; the first is the main one.
+    pub fn domains(&self) -> &[Domain] {
+        &self.shared.domains
+    }
+
+    /// The networks this node speaks with.
+    pub fn networks(&self) -> &[Arc<dyn Network>] {
+        &self.shared.networks
+    }
+
+    /// The store's epoch: part of every token that leaves the node.
+    pub fn epoch(&self) -> u64 {
+        self.shared.start.epoch
+    }
+
+    /// The greatest committed seq.
+    pub fn last_seq(&self) -> Seq {
+        Seq(self.shared.last_seq.load(Ordering::Acquire))
+    }
+
+    /// Looks at what lives; hold it for moments only and never across an `.await`.
+    pub fn live<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
+        look(&self.shared.live.read())
+    }
+
+    /// A conversation, from memory or (blocking) from the store.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn convo(&self, id: ConversationId) -> Outcome<Option<Arc<Convo>>> {
+        Ok(self.shared.convo(&*self.store, id)?)
+    }
+
+    /// A conversation by its key.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn convo_by_key(&self, key: &ConversationKey) -> Outcome<Option<Arc<Convo>>> {
+        if let ConversationKey::Room(address) = key {
+            let id = self.shared.directory.read().get(address).copied();
+            return id.map_or(Ok(None), |id| self.convo(id));
+        }
+        match self.store.conversation_by_key(key)? {
+            Some(found) => self.convo(found.id),
+            None => Ok(None),
+        }
+    }
+
+    /// A room by its address.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn room(&self, address: &Address) -> Outcome<Option<Arc<Convo>>> {
+        self.convo_by_key(&ConversationKey::Room(address.clone()))
+    }
+
+    /// An account that was not removed.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn account(&self, address: &Address) -> Outcome<Option<Arc<Account>>> {
+        Ok(self
+            .shared
+            .account(&*self.store, address)?
+            .filter(|a| !a.removed))
+    }
+
+    /// The contacts of an account.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn contacts(&self, account: &Address) -> Outcome<Arc<Contacts>> {
+        Ok(self.shared.contacts(&*self.store, account)?)
+    }
+
+    /// Resolves with the reason when the store failed and the process must end.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.shared.failed.subscribe();
+        loop {
+            if let Some(why) = failed.borrow_and_update().clone() {
+                return why;
+            }
+            if failed.changed().await.is_err() {
+                return "the node is gone".into();
+            }
+        }
+    }
+
+    /// Tells every session that the node shuts down.
+    pub fn announce_shutdown(&self) {
+        writer::close_all(&self.shared.live.read(), CloseReason::Shutdown);
+    }
+
+    /// Waits until what was submitted before is committed, then closes the writer. Blocking: call it from no runtime thread.
+    pub fn stop(self) {
+        let Self {
+            jobs,
+            writer,
+            store,
+            shared,
+        } = self;
+        drop(jobs);
+        // Other handles keep the writer alive; then there is nothing to wait for here.
+        if Arc::strong_count(&writer) == 1
+            && let Some(thread) = writer.lock().take()
+        {
+            let _ = thread.join();
+        }
+        drop((store, shared));
+    }
+}

@@ -1,0 +1,9 @@
+//! What can be done: one file per subject, each a few functions that run inside the writer.
+
+pub mod accounts;
+pub mod contacts;
+pub mod erase;
+pub mod presence;
+pub mod rooms;
+pub mod send;
+pub mod sessions;

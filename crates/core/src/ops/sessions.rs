@@ -1,0 +1,260 @@
+//! Sessions and devices: signing in, signing out, progress.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::RwLock;
+
+use crate::account::Device;
+use crate::address::Address;
+use crate::event::Protocol;
+use crate::ids::{DeviceId, Seq, SessionId};
+use crate::live::{Presence, Session, Show, StateChange};
+use crate::mailbox::{CloseReason, Delivery, Mailbox};
+use crate::node::Node;
+use crate::ops::{presence, rooms};
+use crate::refusal::{Outcome, Refusal};
+use crate::store::Write;
+use crate::tx::Tx;
+
+/// How a session wants to begin.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// Who.
+    pub account: Address,
+    /// Through which protocol.
+    pub protocol: Protocol,
+    /// What tells the device apart (see [`Device::key`]); `None` for one that is forgotten when the session ends.
+    pub device: Option<String>,
+    /// What people call the device.
+    pub device_label: Option<String>,
+    /// Name of the app password, `None` for the passphrase.
+    pub credential: Option<String>,
+    /// What tells the session apart (XMPP resource); a session with the same label is replaced.
+    pub label: String,
+}
+
+/// A session that began.
+#[derive(Clone)]
+pub struct SignedIn {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Its device as it was found (or made).
+    pub device: Arc<Device>,
+    /// Everything up to here is history to the session; later events are delivered.
+    pub seq: Seq,
+    /// The device had never signed in before.
+    pub first: bool,
+}
+
+impl Node {
+    /// Begins a session. The account's other sessions are told of a new device.
+    ///
+    /// # Errors
+    /// When the account is gone or disabled, or has too many sessions.
+    pub async fn sign_in(&self, how: SignIn) -> Outcome<SignedIn> {
+        let id = SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed));
+        self.write(move |tx| sign_in(tx, id, how)).await
+    }
+
+    /// Ends a session: its presence and occupancies end with it, memberships stay.
+    pub async fn sign_out(&self, session: &Session) -> Outcome<()> {
+        let (id, account) = (session.id, session.account.clone());
+        self.write(move |tx| sign_out(tx, id, &account)).await
+    }
+}
+
+fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn) -> Outcome<SignedIn> {
+    let account = tx
+        .account(&how.account)?
+        .filter(|a| !a.disabled)
+        .ok_or(Refusal::NotFound)?;
+    let open = tx.shared.live.read().sessions_of(&how.account).len();
+    if open >= tx.limits().sessions {
+        return Err(Refusal::TooMany);
+    }
+    let mut first = false;
+    let device = match &how.device {
+        None => ephemeral(tx, &account.address, &how, account.generation),
+        Some(key) => {
+            let devices = tx.store.devices(&how.account)?;
+            let known = devices.iter().find(|d| {
+                d.protocol == how.protocol && d.key == *key && d.generation == account.generation
+            });
+            match known {
+                Some(known) => {
+                    // Not written for every sign-in: once an hour is enough to know when it was seen.
+                    let mut device = known.clone();
+                    if tx.now.0 - known.seen.0 > 3_600_000 || known.credential != how.credential {
+                        device.seen = tx.now;
+                        device.credential = how.credential.clone();
+                        tx.write(Write::Device(Arc::new(device.clone())));
+                    }
+                    device
+                }
+                None => {
+                    first = true;
+                    if devices.len() >= tx.limits().devices
+                        && let Some(oldest) = devices.iter().min_by_key(|d| d.seen)
+                    {
+                        tx.write(Write::RemoveDevice(oldest.id));
+                    }
+                    let mut device = ephemeral(tx, &account.address, &how, account.generation);
+                    device.key = key.clone();
+                    tx.write(Write::Device(Arc::new(device.clone())));
+                    device
+                }
+            }
+        }
+    };
+    let session = Arc::new(Session {
+        id,
+        account: how.account.clone(),
+        device: device.id,
+        protocol: how.protocol,
+        label: how.label.into(),
+        mailbox: Arc::new(Mailbox::default()),
+        presence: RwLock::new(None),
+        extra: RwLock::new(None),
+    });
+    let (added, device) = (session.clone(), Arc::new(device));
+    let told = device.clone();
+    tx.after(move |live| {
+        let same = |s: &&Arc<Session>| s.protocol == added.protocol && s.label == added.label;
+        for old in live.sessions_of(&added.account).iter().filter(same) {
+            old.mailbox.push(Delivery::Closed(CloseReason::Replaced));
+        }
+        if first {
+            live.tell_account(
+                &added.account.clone(),
+                &Arc::new(StateChange::SignedIn { device: told }),
+            );
+        }
+        live.add(added);
+    });
+    Ok(SignedIn {
+        session,
+        device,
+        seq: tx.last_seq(),
+        first,
+    })
+}
+
+fn ephemeral(tx: &mut Tx<'_>, account: &Address, how: &SignIn, generation: u32) -> Device {
+    Device {
+        id: tx.next_device(),
+        account: account.clone(),
+        protocol: how.protocol,
+        key: String::new(),
+        label: how.device_label.clone(),
+        credential: how.credential.clone(),
+        cursor: tx.last_seq(),
+        inbound: 0,
+        state: Vec::new(),
+        generation,
+        created: tx.now,
+        seen: tx.now,
+    }
+}
+
+fn sign_out(tx: &mut Tx<'_>, id: SessionId, account: &Address) -> Outcome<()> {
+    let last = tx.last_seq();
+    presence::note_unreachable(tx, account, id, last)?;
+    let audience = presence::audience(tx, account)?;
+    let inside = tx.shared.live.read().rooms_of(id);
+    let mut convos = Vec::new();
+    for room in inside {
+        convos.push(tx.convo(room)?);
+    }
+    let account = account.clone();
+    tx.after(move |live| {
+        for convo in &convos {
+            rooms::leave_occupancy(live, convo, id, &account);
+        }
+        // Whatever it entered between the look above and now.
+        for room in live.rooms_of(id) {
+            live.exit(room, id);
+        }
+        let Some(session) = live.remove(id) else {
+            return;
+        };
+        let shown = session.presence.write().take();
+        if shown.is_some_and(|p| p.show != Show::Offline) {
+            let gone = Arc::new(Presence::default());
+            let change = Arc::new(StateChange::Presence {
+                account: account.clone(),
+                session,
+                presence: gone,
+            });
+            live.tell_account(&account, &change);
+            for contact in audience {
+                live.tell_account(&contact, &change);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The device has had everything up to `cursor`, and `inbound` of its stanzas are handled; `state` is its protocol's.
+pub fn save_device(tx: &mut Tx<'_>, device: &Device) {
+    tx.write(Write::Device(Arc::new(device.clone())));
+}
+
+/// Moves a device's cursor.
+pub fn progress(tx: &mut Tx<'_>, id: DeviceId, cursor: Option<Seq>, inbound: Option<u32>) {
+    tx.write(Write::DeviceProgress {
+        id,
+        cursor,
+        inbound,
+    });
+}
+
+/// Forgets a device and ends its sessions.
+///
+/// # Errors
+/// When it is not the account's.
+pub fn forget_device(tx: &mut Tx<'_>, account: &Address, id: DeviceId) -> Outcome<()> {
+    let device = tx
+        .store
+        .device(id)?
+        .filter(|d| d.account == *account)
+        .ok_or(Refusal::NotFound)?;
+    tx.write(Write::RemoveDevice(device.id));
+    let account = account.clone();
+    tx.after(move |live| {
+        for session in live.sessions_of(&account).iter().filter(|s| s.device == id) {
+            session
+                .mailbox
+                .push(Delivery::Closed(CloseReason::SignedOut));
+        }
+    });
+    Ok(())
+}
+
+/// Ends all sessions of an account but one, and makes its devices sign in anew.
+///
+/// # Errors
+/// When the account is gone.
+pub fn sign_out_everywhere(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    except: Option<SessionId>,
+) -> Outcome<()> {
+    let known = tx.account(account)?.ok_or(Refusal::NotFound)?;
+    let mut changed = (*known).clone();
+    changed.generation += 1;
+    let generation = changed.generation;
+    tx.put_account(changed);
+    let kept = except.and_then(|id| tx.shared.live.read().session(id).map(|s| s.device));
+    for mut device in tx.store.devices(account)? {
+        if Some(device.id) == kept {
+            device.generation = generation;
+            tx.write(Write::Device(Arc::new(device)));
+        } else {
+            tx.write(Write::RemoveDevice(device.id));
+        }
+    }
+    let account = account.clone();
+    tx.after(move |live| live.close(&account, CloseReason::SignedOut, except));
+    Ok(())
+}

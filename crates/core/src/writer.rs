@@ -1,0 +1,124 @@
+//! The writer: one thread that collects concurrent writes into one commit, then announces in seq order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::ids::{ConversationId, DeviceId, Seq};
+use crate::live::Live;
+use crate::mailbox::{CloseReason, Delivery};
+use crate::node::Shared;
+use crate::refusal::Refusal;
+use crate::store::{Store, StoreError};
+use crate::tx::{Cache, Post, Tx};
+
+/// A write on its way to the writer: checks and builds, and leaves an answer in the posts.
+pub(crate) type Job = Box<dyn FnOnce(&mut Tx<'_>) + Send>;
+
+/// Runs until every sender is gone or the store fails.
+pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Receiver<Job>) {
+    let mut cache = Cache::default();
+    let start = shared.start;
+    let (mut last_seq, mut last_conversation, mut last_device) = (
+        start.last_seq.0,
+        start.last_conversation.0,
+        start.last_device.0,
+    );
+    let most = shared.limits.batch;
+    let mut waiting: Vec<Job> = Vec::with_capacity(most);
+    while jobs.blocking_recv_many(&mut waiting, most) > 0 {
+        let before = (last_seq, last_conversation, last_device);
+        let mut tx = Tx {
+            now: shared.clock.now().max(shared.last_time()),
+            shared: &shared,
+            store: &*store,
+            cache: &mut cache,
+            last_seq: &mut last_seq,
+            last_conversation: &mut last_conversation,
+            last_device: &mut last_device,
+            writes: Vec::new(),
+            posts: Vec::with_capacity(waiting.len() * 2),
+            convos: HashMap::new(),
+            accounts: HashMap::new(),
+            contacts: HashMap::new(),
+            documents: HashMap::new(),
+            events: HashMap::new(),
+            aliases: HashMap::new(),
+        };
+        for job in waiting.drain(..) {
+            job(&mut tx);
+        }
+        let Tx {
+            now,
+            writes,
+            posts,
+            convos,
+            accounts,
+            contacts,
+            ..
+        } = tx;
+        let committed = if writes.is_empty() {
+            Ok(())
+        } else {
+            store.commit(&writes)
+        };
+        drop(writes);
+        match committed {
+            Ok(()) => {
+                shared.note_time(now);
+                shared.publish(Seq(last_seq), convos, accounts, contacts);
+                announce(&shared, posts);
+            }
+            Err(error) => {
+                (last_seq, last_conversation, last_device) = before;
+                cache = Cache::default();
+                refuse(posts, &error);
+                if let StoreError::Fatal(why) = &error {
+                    tracing::error!(%why, "the store failed; the node stops");
+                    shared.fail(why);
+                    close_all(&shared.live.read(), CloseReason::Failed);
+                    return;
+                }
+                tracing::warn!(%error, "a batch was not stored");
+            }
+        }
+        // Tails are cheap to read again; a node that has run for a year must not hold one per conversation.
+        if cache.tails.len() > 100_000 {
+            cache = Cache::default();
+        }
+    }
+    let _ = (ConversationId(last_conversation), DeviceId(last_device));
+}
+
+fn announce(shared: &Shared, posts: Vec<Post>) {
+    let mut answers = Vec::new();
+    {
+        let mut live = shared.live.write();
+        for post in posts {
+            match post {
+                Post::Event(announced) => live.announce(&announced),
+                Post::Live(change) => change(&mut live),
+                Post::Answer(answer) => answers.push(answer),
+            }
+        }
+    }
+    for answer in answers {
+        answer(Ok(()));
+    }
+}
+
+fn refuse(posts: Vec<Post>, error: &StoreError) {
+    let why: Refusal = error.clone().into();
+    for post in posts {
+        if let Post::Answer(answer) = post {
+            answer(Err(why.clone()));
+        }
+    }
+}
+
+pub(crate) fn close_all(live: &Live, why: CloseReason) {
+    for session in live.all() {
+        session.mailbox.push(Delivery::Closed(why));
+    }
+}
