@@ -1,8 +1,8 @@
 //! The IRC client protocol, bytes to types and back: no IO, no state of a session, hard limits.
 //!
 //! A line's way in: [`lines`] cuts the byte stream, [`message`] parses one line, the session reads
-//! its parameters with [`modes`], [`caps`], [`sasl`], [`casemap`], [`format`] and [`multiline`].
-//! A line's way out: [`line`] builds it, with [`tags`] in front; [`isupport`] and [`caps`] render
+//! its parameters with [`modes`], [`caps`], [`sasl`], [`casemap`], [`mod@format`] and [`multiline`].
+//! A line's way out: [`mod@line`] builds it, with [`tags`] in front; [`isupport`] and [`caps`] render
 //! the long lists.
 #![deny(
     clippy::unwrap_used,
