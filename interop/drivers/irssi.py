@@ -13,7 +13,6 @@ CONFIG = """
 servers = ( {{ address = "localhost"; chatnet = "s"; port = "{port}"; use_tls = "{tls}"; tls_verify = "{tls}"; tls_cafile = "{ca}";
   autoconnect = "yes"; family = "inet"; }} );
 chatnets = {{ s = {{ type = "IRC"; nick = "{name}"; {sasl} max_kicks = "1"; max_msgs = "1"; max_modes = "1"; }}; }};
-logs = {{ "{dir}/logs/server.log" = {{ auto_open = "yes"; level = "INVITES"; }}; }};
 settings = {{
   core = {{ real_name = "{name}"; user_name = "{name}"; nick = "{name}"; resolve_prefer_ipv6 = "no"; }};
   "irc/core" = {{ cmds_max_at_once = "1000"; cmd_queue_speed = "10msec"; skip_motd = "yes"; }};
@@ -33,7 +32,7 @@ SHOWN = [
     ("nick", r"^-!- (?P<who>\S+) is now known as (?P<text>\S+)"),
     ("topic", r"^-!- (?P<who>\S+) changed the topic of (?P<where>#\S+) to: (?P<text>.*)$"),
     ("topic", r"^-!- Topic for (?P<where>#\S+): (?P<text>.*)$"),
-    ("invite", r"^-!- (?P<who>\S+) \[.*\] invites you to (?P<where>#\S+)"),
+    ("invite", r"^-!- (?P<who>\S+)(?: \[.*\])? invites you to (?P<where>#\S+)"),
     ("away", r"^-!- (?P<who>\S+) is away: (?P<text>.*)$"),
 ]
 MODES = {"+v": "voice", "-v": "unvoice", "+o": "op", "-o": "deop", "+b": "ban", "-b": "unban"}
@@ -61,6 +60,9 @@ class Irssi(Person):
         self.terminal = Tmux(self.folder, [irssi, "--home", self.folder / "home"])
         # The queue of commands waits for the connection.
         self.waits("being signed in", lambda: re.search(r"(?i)(welcome|your host is)", self.terminal.screen()))
+        # What belongs to no conversation (invitations) is not in the automatic logs.
+        self.terminal.types(f"/log open {self.folder}/logs/server.log INVITES")
+        self.waits("the log of invitations", lambda: (self.folder / "logs" / "server.log").exists())
 
     def transcript(self, last: int = 200) -> str:
         return super().transcript(last) + "\n--- the screen\n" + self.terminal.screen()
@@ -133,6 +135,6 @@ def understand(window: str, line: str, me: str) -> list[Seen]:
         return [Seen("message", said[1], window, said[2])]
     if action := re.match(r"^ ?\* (\S+) (.*)$", line):
         return [Seen("message", action[1], window, f"/me {action[2]}")]
-    if notice := re.match(r"^-(\S+?)(?:\([^)]*\)|:#\S+)?- (.*)$", line):
+    if notice := re.match(r"^-([^\s!-]\S*?)(?:\([^)]*\)|:#\S+)?- (.*)$", line):
         return [Seen("notice", notice[1], window, notice[2])]
     return [Seen("line", None, window, line)]
