@@ -24,10 +24,13 @@ pub mod node;
 pub mod ops;
 pub mod permission;
 pub mod principal;
+pub mod readers;
 pub mod refusal;
 pub mod sent;
 pub mod store;
+pub mod token;
 pub mod tx;
+pub mod upkeep;
 mod writer;
 
 pub use account::{Account, Device, Switches};

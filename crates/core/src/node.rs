@@ -200,10 +200,22 @@ impl Shared {
     pub fn fail(&self, why: &str) {
         self.failed.send_replace(Some(why.to_owned()));
     }
+}
 
-    /// Forgets what is cached of an account, so that it is read from the store again.
-    pub fn forget_contacts(&self, account: &Address) {
-        self.contacts.write().remove(account);
+/// What a session waits for: whatever happens, it gets one answer.
+struct Ticket {
+    mailbox: Arc<crate::mailbox::Mailbox>,
+    ticket: u64,
+    result: Outcome<Sent>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let result = self.result.clone();
+        self.mailbox.push(Delivery::Done {
+            ticket: self.ticket,
+            result,
+        });
     }
 }
 
@@ -295,23 +307,19 @@ impl Node {
         ticket: u64,
         write: impl FnOnce(&mut Tx<'_>) -> Outcome<Sent> + Send + 'static,
     ) {
-        let mailbox = session.mailbox.clone();
-        let back = session.mailbox.clone();
+        let mut ticket = Ticket {
+            mailbox: session.mailbox.clone(),
+            ticket,
+            result: Err(Refusal::TryLater),
+        };
         let job: Job = Box::new(move |tx| {
             let outcome = write(tx);
             tx.posts.push(Post::Answer(Box::new(move |committed| {
-                mailbox.push(Delivery::Done {
-                    ticket,
-                    result: committed.and(outcome),
-                });
+                ticket.result = committed.and(outcome)
             })));
         });
-        if self.jobs.send(job).await.is_err() {
-            back.push(Delivery::Done {
-                ticket,
-                result: Err(Refusal::TryLater),
-            });
-        }
+        // A job that the writer could not take, or that a defect cut short, answers when its ticket is dropped.
+        let _ = self.jobs.send(job).await;
     }
 
     /// Reads from the store on a blocking thread.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::ids::{ConversationId, DeviceId, Seq};
+use crate::ids::Seq;
 use crate::live::Live;
 use crate::mailbox::{CloseReason, Delivery};
 use crate::node::Shared;
@@ -46,9 +46,12 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
             events: HashMap::new(),
             aliases: HashMap::new(),
         };
-        for job in waiting.drain(..) {
-            job(&mut tx);
-        }
+        // A write that panics is a defect; it must cost its own batch and not the node.
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for job in waiting.drain(..) {
+                job(&mut tx);
+            }
+        }));
         let Tx {
             now,
             writes,
@@ -58,10 +61,10 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
             contacts,
             ..
         } = tx;
-        let committed = if writes.is_empty() {
-            Ok(())
-        } else {
-            store.commit(&writes)
+        let committed = match run {
+            Err(_) => Err(StoreError::TryLater("a write panicked".into())),
+            Ok(()) if writes.is_empty() => Ok(()),
+            Ok(()) => store.commit(&writes),
         };
         drop(writes);
         match committed {
@@ -88,7 +91,6 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
             cache = Cache::default();
         }
     }
-    let _ = (ConversationId(last_conversation), DeviceId(last_device));
 }
 
 fn announce(shared: &Shared, posts: Vec<Post>) {

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod contacts;
 pub mod erase;
+pub mod home;
 pub mod presence;
 pub mod rooms;
 pub mod send;

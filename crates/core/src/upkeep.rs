@@ -1,0 +1,215 @@
+//! Upkeep behind the log: delivering the outbox, retention, finishing removals, search, scrubbing.
+
+use std::time::Duration;
+
+use crate::event::Content;
+use crate::ids::{ConversationId, Seq, Timestamp};
+use crate::network::{Delivery, OutboxRow};
+use crate::node::Node;
+use crate::ops::erase;
+use crate::refusal::Outcome;
+use crate::store::Write;
+
+const DAY_MS: i64 = 86_400_000;
+const STEP: usize = 256;
+
+/// How long things stay where neither room nor account says otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retention {
+    /// Days; `None` keeps them.
+    pub days: Option<u32>,
+}
+
+impl Node {
+    /// Delivers what is due in the outbox, once over all destinations; returns how many rows left it.
+    /// Within a destination order is kept: a row that has to wait holds back those behind it.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn deliver_outbox(&self) -> Outcome<usize> {
+        let rows = self
+            .read(|node| Ok(node.store().outbox(None, 1_000)?))
+            .await?;
+        let now = self.now();
+        let mut held = std::collections::HashSet::new();
+        let mut done = 0;
+        for row in rows {
+            let key = (row.network.clone(), row.destination.clone());
+            if row.next > now || held.contains(&key) {
+                held.insert(key);
+                continue;
+            }
+            let Some(network) = self
+                .networks()
+                .iter()
+                .find(|n| n.name() == row.network)
+                .cloned()
+            else {
+                held.insert(key);
+                continue;
+            };
+            let event = match row.event {
+                Some(seq) => self.read(move |node| Ok(node.store().event(seq)?)).await?,
+                None => None,
+            };
+            if event
+                .as_ref()
+                .is_some_and(|e| matches!(e.content, Content::Erased { .. }))
+            {
+                // Taken back before it left: it never leaves.
+                self.finish(row, Delivery::Done).await?;
+                continue;
+            }
+            let outcome = network.deliver(&row, event.as_deref()).await;
+            match outcome {
+                Delivery::Later(_) | Delivery::WaitForPeer => {
+                    held.insert(key);
+                }
+                _ => done += 1,
+            }
+            self.finish(row, outcome).await?;
+        }
+        Ok(done)
+    }
+
+    async fn finish(&self, mut row: OutboxRow, outcome: Delivery) -> Outcome<()> {
+        self.write(move |tx| {
+            let seq = row.seq;
+            match outcome {
+                Delivery::Done | Delivery::Unknown => tx.write(Write::OutboxDone(seq)),
+                Delivery::Later(next) => {
+                    row.attempts += 1;
+                    row.next = next;
+                    tx.write(Write::Outbox(row));
+                }
+                Delivery::WaitForPeer => {
+                    row.attempts += 1;
+                    row.next = Timestamp(i64::MAX);
+                    tx.write(Write::Outbox(row));
+                }
+                Delivery::Refused(why) => {
+                    tx.write(Write::OutboxDone(seq));
+                    crate::ops::home::gave_up(tx, &row, &why)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Erases what is older than its conversation's retention; returns how many events went.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn apply_retention(&self, node_wide: Retention) -> Outcome<usize> {
+        let mut after = ConversationId(0);
+        let mut erased = 0;
+        loop {
+            let page = self
+                .read(move |node| Ok(node.store().conversations(after, 500)?))
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(erased);
+            };
+            after = last.id;
+            for conversation in page {
+                let own = match conversation.pair() {
+                    // The shorter of both people's wishes holds for their conversation.
+                    Some((a, b)) => {
+                        let days = |address| {
+                            self.account(address)
+                                .ok()
+                                .flatten()
+                                .and_then(|account| account.retention_days)
+                        };
+                        days(a)
+                            .into_iter()
+                            .chain(days(b))
+                            .chain(conversation.settings.retention_days)
+                            .min()
+                    }
+                    None => conversation.settings.retention_days,
+                };
+                let Some(days) = own.into_iter().chain(node_wide.days).min() else {
+                    continue;
+                };
+                let before = self.now().plus_ms(-i64::from(days) * DAY_MS);
+                loop {
+                    let id = conversation.id;
+                    let n = self
+                        .write(move |tx| erase::erase_older(tx, id, before, STEP))
+                        .await?;
+                    erased += n;
+                    if n < STEP {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finishes the removal of accounts whose messages were many. Safe to run any time.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn finish_removals(&self) -> Outcome<()> {
+        let mut after = None;
+        loop {
+            let from = after.clone();
+            let page = self
+                .read(move |node| Ok(node.store().accounts(from.as_ref(), 500)?))
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.address.clone());
+            for account in page.into_iter().filter(|a| a.removed) {
+                let mut seq = Some(Seq(0));
+                while let Some(from) = seq {
+                    let address = account.address.clone();
+                    seq = self
+                        .write(move |tx| erase::erase_author(tx, &address, from, STEP))
+                        .await?;
+                }
+            }
+        }
+    }
+
+    /// Runs all upkeep until the node is dropped: the outbox when something comes in or falls due, the rest by the hour.
+    pub async fn keep_up(self, retention: Retention) {
+        let mut hourly = 0u32;
+        loop {
+            let bell = self.shared.outbox_bell.notified();
+            if let Err(error) = self.deliver_outbox().await {
+                tracing::warn!(%error, "the outbox could not be worked off");
+            }
+            if hourly.is_multiple_of(60) {
+                let all = async {
+                    self.apply_retention(retention).await?;
+                    self.finish_removals().await?;
+                    self.read(|node| Ok(node.store().scrub()?)).await
+                };
+                if let Err(error) = all.await {
+                    tracing::warn!(%error, "upkeep was cut short");
+                }
+            }
+            hourly = hourly.wrapping_add(1);
+            let _ = tokio::time::timeout(Duration::from_secs(60), bell).await;
+        }
+    }
+
+    /// Feeds search from the log until it is up to date.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn feed_search(&self) -> Outcome<usize> {
+        let mut total = 0;
+        loop {
+            let n = self.read(|node| Ok(node.store().index(1_000)?)).await?;
+            total += n;
+            if n == 0 {
+                return Ok(total);
+            }
+        }
+    }
+}
