@@ -209,6 +209,12 @@ struct Ticket {
     result: Outcome<Sent>,
 }
 
+impl Ticket {
+    fn answer(mut self, result: Outcome<Sent>) {
+        self.result = result;
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         let result = self.result.clone();
@@ -307,7 +313,7 @@ impl Node {
         ticket: u64,
         write: impl FnOnce(&mut Tx<'_>) -> Outcome<Sent> + Send + 'static,
     ) {
-        let mut ticket = Ticket {
+        let ticket = Ticket {
             mailbox: session.mailbox.clone(),
             ticket,
             result: Err(Refusal::TryLater),
