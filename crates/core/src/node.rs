@@ -321,7 +321,7 @@ impl Node {
         let job: Job = Box::new(move |tx| {
             let outcome = write(tx);
             tx.posts.push(Post::Answer(Box::new(move |committed| {
-                ticket.result = committed.and(outcome)
+                ticket.answer(committed.and(outcome));
             })));
         });
         // A job that the writer could not take, or that a defect cut short, answers when its ticket is dropped.
