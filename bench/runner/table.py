@@ -58,14 +58,14 @@ COLUMNS = {
 }
 SHOWN = {
     "direct": "cpu total rate p50 p99 memory once busy",
-    "direct-open": "rate p50 p99 cpu once busy",
+    "direct-open": "rate p50 p99 cpu once",
     "join": "seconds cpus memory once busy",
     "room": "cpu total rate p50 p99 memory once busy",
     "login": "ms rate p50 p99 busy",
     "login-tls": "ms rate p50 p99 busy",
     "idle": "kib memory alive",
     "irc": "cpu total rate memory once busy",
-    "irc-paced": "cpu total rate p50 p99 once busy",
+    "irc-paced": "cpu total rate p50 p99 once",
 }
 
 

@@ -1,6 +1,7 @@
 """The works: which generator command with which numbers, on which servers, and which accounts it needs."""
 
 import json
+import signal
 import subprocess
 
 from . import process
@@ -12,7 +13,8 @@ LOAD = BENCH / "target" / "release" / "load"
 class Sizes:
     """How much of everything. `scale` multiplies counts of messages and logins; `quick` is a try-out of seconds."""
 
-    def __init__(self, scale=1.0, quick=False, idle=None, people=None):
+    def __init__(self, scale=1.0, quick=False, idle=None, people=None, profile=None):
+        self.profile = profile
         self.pairs = 20 if quick else 100
         self.direct = max(20, int((50 if quick else 2000) * scale))
         self.open_seconds = 2 if quick else 20
@@ -28,7 +30,26 @@ class Sizes:
 
 
 def load(server, work, sizes, **flags):
-    """Runs the generator on its core; answers its results."""
+    """Runs the generator on its core; answers its results. With a profile folder, `perf` looks on from the same core."""
+    perf = None
+    if sizes.profile and work not in ("archive", "memory"):
+        sizes.profile.mkdir(parents=True, exist_ok=True)
+        taken = sizes.profile / f"{server.name}-{work}-{flags['prefix']}".replace(" ", "").lower()
+        perf = process.start(
+            ["perf", "record", "-q", "-g", "-F", "499", "-o", taken.with_suffix(".data"), "-p", ",".join(map(str, server.pids))],
+            subprocess.DEVNULL, core=process.LOAD_CORE)
+    try:
+        return run(server, work, sizes, flags)
+    finally:
+        if perf:
+            process.stop(perf, signal.SIGINT)
+            with open(taken.with_suffix(".txt"), "w") as text:
+                subprocess.run(["perf", "report", "--stdio", "--no-children", "-g", "none", "--percent-limit", "0.5",
+                                "-i", taken.with_suffix(".data")], stdout=text, stderr=subprocess.DEVNULL)
+
+
+def run(server, work, sizes, flags):
+    """One call of the generator."""
     flags = {"at": f"127.0.0.1:{server.irc if work == 'irc' else server.xmpp}", "rooms": server.rooms, "password": PASSWORD,
              "pids": ",".join(map(str, server.pids)), "patience": sizes.patience, **flags}
     command = ["taskset", "-c", process.LOAD_CORE, LOAD, work]

@@ -35,15 +35,16 @@ load memory
 all: --at HOST:PORT --domain D --rooms D --password P --prefix P --mechanism scram|plain --pids A,B --patience SECONDS";
 
 fn main() {
+    let args = Args::read().unwrap_or_else(|why| {
+        eprintln!("load: {why}\n\n{USAGE}");
+        std::process::exit(2);
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let done = runtime
         .map_err(|error| error.to_string())
-        .and_then(|runtime| {
-            let args = Args::read()?;
-            tokio::task::LocalSet::new().block_on(&runtime, work(&args))
-        });
+        .and_then(|runtime| tokio::task::LocalSet::new().block_on(&runtime, work(&args)));
     match done {
         Ok(results) => results
             .into_iter()
@@ -137,7 +138,7 @@ async fn work(args: &Args) -> Result<Vec<Map<String, Value>>, String> {
             "memory_kib".to_owned(),
             json!(setting.meter.memory_kib()),
         )])]),
-        other => return Err(format!("no such work: {other}")),
+        other => return Err(format!("no such work: {other}\n\n{USAGE}")),
     };
     results.map_err(|error| error.to_string())
 }

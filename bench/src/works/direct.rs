@@ -197,7 +197,7 @@ async fn open(pairs: &[Rc<Pair>], plan: &Plan, patience: Duration) -> io::Result
             while pair.b.read(looks).await.is_ok() {}
         });
     }
-    let pace = Pace::new(start, Duration::from_secs_f64(gap.max(0.000_2)));
+    let mut pace = Pace::new(start, Duration::from_secs_f64(gap.max(0.000_2)));
     let rich = plan.payload == "rich";
     let (mut next, mut out) = (0, Vec::new());
     while next < messages {

@@ -202,7 +202,7 @@ async fn paced(
     for (n, time) in shared.times.borrow_mut().iter_mut().enumerate() {
         *time = start + gap * n as u32;
     }
-    let pace = Pace::new(start, gap);
+    let mut pace = Pace::new(start, gap);
     let (mut sent, mut out) = (0, Vec::new());
     while sent < drive.count {
         pace.next().await;
