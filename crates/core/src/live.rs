@@ -259,6 +259,8 @@ pub struct OccupantChange {
     pub origin: Option<SessionId>,
     /// The sessions in the room that were `who`'s when it happened.
     pub sessions: Vec<(Arc<Session>, Arc<Presence>)>,
+    /// For [`OccupantKind::Standing`]: the room as it was before, for protocols that tell what was given and taken.
+    pub before: Option<Arc<Convo>>,
 }
 
 /// What happened to an occupant.
@@ -477,6 +479,13 @@ impl Live {
     /// Tells all sessions of an account.
     pub fn tell_account(&self, account: &Address, change: &Arc<StateChange>) {
         for session in self.sessions_of(account) {
+            session.mailbox.state(change);
+        }
+    }
+
+    /// Tells one session.
+    pub fn tell_session(&self, to: SessionId, change: &Arc<StateChange>) {
+        if let Some(session) = self.sessions.get(&to) {
             session.mailbox.state(change);
         }
     }

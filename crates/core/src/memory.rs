@@ -1,1 +1,722 @@
-//! placeholder
+//! An in-memory store for tests: simple and obviously right, the oracle that other stores are compared with.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::account::{Account, Device};
+use crate::address::Address;
+use crate::blob::BlobId;
+use crate::conversation::{Conversation, ConversationKey};
+use crate::document::{Document, Owner};
+use crate::event::{Acceptance, Content, Event, Scheme};
+use crate::ids::{ConversationId, DeviceId, EventId, Pos, Seq, Timestamp};
+use crate::member::Member;
+use crate::network::OutboxRow;
+use crate::store::{
+    AliasHit, BlobInfo, BlobWriter, HistoryQuery, Kinds, Page, Start, Store, StoreError,
+    StoreResult, Tail, Write,
+};
+use crate::words::Wanted;
+
+type DocumentKey = (String, String, String);
+
+#[derive(Clone, Debug)]
+struct Stored {
+    event: Arc<Event>,
+    /// Whether it was of [`Kinds::Speech`] when it was written.
+    speech: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Reference {
+    slot: String,
+    info: BlobInfo,
+}
+
+#[derive(Default)]
+struct Tables {
+    start: (u64, u64, u64),
+    log: BTreeMap<Seq, Stored>,
+    aliases: BTreeMap<(ConversationId, Scheme, String, Address), Seq>,
+    waiting: Vec<(ConversationId, Scheme, String, Seq)>,
+    conversations: BTreeMap<ConversationId, Conversation>,
+    members: BTreeMap<(ConversationId, Address), Member>,
+    accounts: BTreeMap<Address, Account>,
+    devices: BTreeMap<DeviceId, Device>,
+    documents: BTreeMap<DocumentKey, Document>,
+    outbox: BTreeMap<Seq, OutboxRow>,
+    blobs: BTreeMap<BlobId, Bytes>,
+    references: Vec<Reference>,
+}
+
+/// The store. Cheap to make; everything is gone when it is dropped.
+#[derive(Default)]
+pub struct MemoryStore {
+    tables: Arc<Mutex<Tables>>,
+    /// The next commits fail with these, in order.
+    faults: Mutex<Vec<StoreError>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the next commit fail.
+    pub fn fail_next(&self, error: StoreError) {
+        self.faults.lock().push(error);
+    }
+}
+
+fn is_speech(content: &Content) -> bool {
+    !matches!(
+        content,
+        Content::Membership(_) | Content::Room(_) | Content::Marker(_)
+    )
+}
+
+impl Tables {
+    fn apply(&mut self, write: &Write) {
+        match write {
+            Write::Event(event) => {
+                self.start.0 = self.start.0.max(event.seq.0);
+                let speech = is_speech(&event.content);
+                self.log.insert(
+                    event.seq,
+                    Stored {
+                        event: event.clone(),
+                        speech,
+                    },
+                );
+            }
+            Write::Erase { seq, tombstone } => self.change(*seq, |event| {
+                event.content = tombstone.clone();
+                event.native = None;
+                event.relation = None;
+            }),
+            Write::Accept {
+                seq,
+                acceptance,
+                pos,
+            } => self.change(*seq, |event| {
+                event.acceptance = *acceptance;
+                event.pos = *pos;
+            }),
+            Write::Resolve { seq, target } => {
+                self.change(*seq, |event| {
+                    if let Some(relation) = &mut event.relation {
+                        relation.target = Some(*target);
+                    }
+                });
+                self.waiting.retain(|(_, _, _, waiting)| waiting != seq);
+            }
+            Write::Alias {
+                conversation,
+                scheme,
+                author,
+                foreign,
+                seq,
+            } => {
+                self.aliases.insert(
+                    (*conversation, *scheme, foreign.clone(), author.clone()),
+                    *seq,
+                );
+            }
+            Write::Waiting {
+                conversation,
+                scheme,
+                foreign,
+                seq,
+            } => {
+                self.waiting
+                    .push((*conversation, *scheme, foreign.clone(), *seq));
+            }
+            Write::Conversation(conversation) => {
+                self.start.0 = self.start.0.max(conversation.changed.0);
+                self.start.1 = self.start.1.max(conversation.id.0);
+                self.conversations
+                    .insert(conversation.id, (**conversation).clone());
+            }
+            Write::Member(conversation, member) => {
+                self.start.0 = self.start.0.max(member.changed.0);
+                self.members
+                    .insert((*conversation, member.address.clone()), (**member).clone());
+            }
+            Write::RemoveMember(conversation, address) => {
+                self.members.remove(&(*conversation, address.clone()));
+            }
+            Write::Account(account) => {
+                self.start.0 = self.start.0.max(account.changed.0);
+                self.accounts
+                    .insert(account.address.clone(), (**account).clone());
+            }
+            Write::Device(device) => {
+                self.start.2 = self.start.2.max(device.id.0);
+                self.devices.insert(device.id, (**device).clone());
+            }
+            Write::DeviceProgress {
+                id,
+                cursor,
+                inbound,
+            } => {
+                if let Some(device) = self.devices.get_mut(id) {
+                    device.cursor = cursor.unwrap_or(device.cursor);
+                    device.inbound = inbound.unwrap_or(device.inbound);
+                }
+            }
+            Write::RemoveDevice(id) => {
+                self.devices.remove(id);
+            }
+            Write::Document {
+                owner,
+                namespace,
+                key,
+                version,
+                value,
+            } => {
+                self.start.0 = self.start.0.max(version.0);
+                let index = (owner.text().to_owned(), namespace.clone(), key.clone());
+                self.documents.insert(
+                    index,
+                    Document {
+                        key: key.clone(),
+                        version: *version,
+                        value: value.clone(),
+                    },
+                );
+            }
+            Write::ForgetDocuments(owner) => {
+                self.documents.retain(|(o, _, _), _| o != owner.text())
+            }
+            Write::Outbox(row) => {
+                self.start.0 = self.start.0.max(row.seq.0);
+                self.outbox.insert(row.seq, row.clone());
+            }
+            Write::OutboxDone(seq) => {
+                self.outbox.remove(seq);
+            }
+            Write::BlobRef {
+                id,
+                owner,
+                slot,
+                at,
+                remove,
+            } => {
+                let fits =
+                    |r: &Reference| r.info.id == *id && r.info.owner == *owner && r.slot == *slot;
+                if *remove {
+                    if let Some(index) = self.references.iter().position(fits) {
+                        self.references.remove(index);
+                    }
+                } else {
+                    let size = self.blobs.get(id).map_or(0, |b| b.len() as u64);
+                    let info = BlobInfo {
+                        id: id.clone(),
+                        size,
+                        owner: owner.clone(),
+                        created: *at,
+                    };
+                    self.references.push(Reference {
+                        slot: slot.clone(),
+                        info,
+                    });
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, seq: Seq, change: impl FnOnce(&mut Event)) {
+        if let Some(stored) = self.log.get_mut(&seq) {
+            change(Arc::make_mut(&mut stored.event));
+        }
+    }
+
+    /// Everything inside the bounds, in order of history.
+    fn inside(&self, query: &HistoryQuery) -> Vec<Arc<Event>> {
+        let several = query.sources.len() > 1;
+        let wanted = query.text.as_deref().map(Wanted::new);
+        let order = |at: Timestamp, pos: Pos, seq: Seq| {
+            if several {
+                (at.0, seq.0)
+            } else {
+                (pos.0, seq.0)
+            }
+        };
+        let key = |e: &Event| order(e.at, e.pos, e.seq);
+        let mut found: Vec<_> = self
+            .log
+            .values()
+            .filter(|stored| {
+                let event = &stored.event;
+                let visible = query.sources.iter().any(|(id, stretches)| {
+                    *id == event.conversation && stretches.iter().any(|s| s.contains(event.pos))
+                });
+                let shown = match event.acceptance {
+                    Acceptance::Accepted => true,
+                    Acceptance::Pending => query.reader.as_ref() == Some(&event.author),
+                    _ => false,
+                };
+                let named = match (&query.reader, &event.audience) {
+                    (Some(reader), Some(audience)) => {
+                        event.author == *reader || audience.contains(reader)
+                    }
+                    _ => true,
+                };
+                visible
+                    && shown
+                    && named
+                    && (query.kinds == Kinds::All || stored.speech)
+                    && query
+                        .after
+                        .is_none_or(|a| key(event) > order(a.at, a.pos, a.seq))
+                    && query
+                        .before
+                        .is_none_or(|b| key(event) < order(b.at, b.pos, b.seq))
+                    && query.from.is_none_or(|t| event.at >= t)
+                    && query.until.is_none_or(|t| event.at <= t)
+                    && query.author.as_ref().is_none_or(|a| event.author == *a)
+                    && wanted.as_ref().is_none_or(|w| {
+                        event.content.searchable().is_some_and(|text| w.is_in(text))
+                    })
+            })
+            .map(|stored| stored.event.clone())
+            .collect();
+        found.sort_by_key(|e| key(e));
+        found
+    }
+}
+
+struct Writer {
+    tables: Arc<Mutex<Tables>>,
+    bytes: Vec<u8>,
+    most: u64,
+}
+
+impl BlobWriter for Writer {
+    fn write(&mut self, bytes: &[u8]) -> StoreResult<()> {
+        if (self.bytes.len() + bytes.len()) as u64 > self.most {
+            return Err(StoreError::TryLater(
+                "the blob is larger than it may be".into(),
+            ));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> StoreResult<(BlobId, u64)> {
+        let id = BlobId::of(&self.bytes);
+        let size = self.bytes.len() as u64;
+        self.tables
+            .lock()
+            .blobs
+            .insert(id.clone(), self.bytes.into());
+        Ok((id, size))
+    }
+}
+
+impl Store for MemoryStore {
+    fn start(&self) -> StoreResult<Start> {
+        let (seq, conversation, device) = self.tables.lock().start;
+        Ok(Start {
+            last_seq: Seq(seq),
+            last_conversation: ConversationId(conversation),
+            last_device: DeviceId(device),
+            epoch: 1,
+        })
+    }
+
+    fn commit(&self, batch: &[Write]) -> StoreResult<()> {
+        let fault = {
+            let mut faults = self.faults.lock();
+            (!faults.is_empty()).then(|| faults.remove(0))
+        };
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let mut tables = self.tables.lock();
+        for write in batch {
+            tables.apply(write);
+        }
+        Ok(())
+    }
+
+    fn history(&self, query: &HistoryQuery) -> StoreResult<Page> {
+        let mut events = self.tables.lock().inside(query);
+        let more = events.len() > query.limit;
+        if query.from_end {
+            events.drain(..events.len().saturating_sub(query.limit));
+        } else {
+            events.truncate(query.limit);
+        }
+        Ok(Page { events, more })
+    }
+
+    fn count(&self, query: &HistoryQuery) -> StoreResult<u64> {
+        Ok(self.tables.lock().inside(query).len() as u64)
+    }
+
+    fn changes(
+        &self,
+        conversations: &[ConversationId],
+        after: Seq,
+        upto: Seq,
+        limit: usize,
+    ) -> StoreResult<Vec<Arc<Event>>> {
+        let tables = self.tables.lock();
+        let shown = |e: &Event| {
+            matches!(e.acceptance, Acceptance::Accepted | Acceptance::Pending) && !e.historical
+        };
+        let wanted = |e: &Event| {
+            e.seq > after && e.seq <= upto && conversations.contains(&e.conversation) && shown(e)
+        };
+        Ok(tables
+            .log
+            .values()
+            .map(|s| &s.event)
+            .filter(|e| wanted(e))
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+
+    fn event(&self, seq: Seq) -> StoreResult<Option<Arc<Event>>> {
+        Ok(self.tables.lock().log.get(&seq).map(|s| s.event.clone()))
+    }
+
+    fn event_by_id(&self, id: EventId) -> StoreResult<Option<Arc<Event>>> {
+        Ok(self
+            .tables
+            .lock()
+            .log
+            .values()
+            .find(|s| s.event.id == id)
+            .map(|s| s.event.clone()))
+    }
+
+    fn tail(&self, conversation: ConversationId) -> StoreResult<Tail> {
+        let tables = self.tables.lock();
+        let mut tail = Tail::default();
+        let placed = tables.log.values().map(|s| &s.event);
+        for event in
+            placed.filter(|e| e.conversation == conversation && e.acceptance != Acceptance::Outlier)
+        {
+            tail.last_seq = tail.last_seq.max(event.seq);
+            tail.first_pos = Some(tail.first_pos.map_or(event.pos, |p| p.min(event.pos)));
+            if tail.last_pos.is_none_or(|p| p <= event.pos) {
+                tail.last_pos = Some(event.pos);
+                tail.last_at = event.at;
+            }
+        }
+        tail.waiting = tables.waiting.iter().any(|(c, ..)| *c == conversation);
+        Ok(tail)
+    }
+
+    fn alias(
+        &self,
+        conversation: ConversationId,
+        scheme: Scheme,
+        author: Option<&Address>,
+        foreign: &str,
+    ) -> StoreResult<Option<AliasHit>> {
+        let tables = self.tables.lock();
+        let fits = |(c, s, f, a): &(ConversationId, Scheme, String, Address)| {
+            *c == conversation
+                && *s == scheme
+                && f == foreign
+                && author.is_none_or(|author| a == author)
+        };
+        let hits = tables.aliases.iter().filter(|(key, _)| fits(key));
+        Ok(hits
+            .max_by_key(|(_, seq)| **seq)
+            .map(|((.., author), seq)| AliasHit {
+                seq: *seq,
+                author: author.clone(),
+            }))
+    }
+
+    fn waiting(
+        &self,
+        conversation: ConversationId,
+        scheme: Scheme,
+        foreign: &str,
+    ) -> StoreResult<Vec<Seq>> {
+        let tables = self.tables.lock();
+        let here = tables
+            .waiting
+            .iter()
+            .filter(|(c, s, f, _)| *c == conversation && *s == scheme && f == foreign);
+        let mut seqs: Vec<_> = here.map(|(.., seq)| *seq).collect();
+        seqs.sort();
+        Ok(seqs)
+    }
+
+    fn relations(&self, target: EventId, limit: usize) -> StoreResult<Vec<Arc<Event>>> {
+        let tables = self.tables.lock();
+        let related = tables
+            .log
+            .values()
+            .map(|s| &s.event)
+            .filter(|e| e.target() == Some(target));
+        Ok(related.take(limit).cloned().collect())
+    }
+
+    fn older_than(
+        &self,
+        conversation: ConversationId,
+        before: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<Seq>> {
+        let tables = self.tables.lock();
+        let old = |e: &&Arc<Event>| {
+            e.conversation == conversation
+                && e.at < before
+                && !matches!(e.content, Content::Erased { .. })
+        };
+        let mut found: Vec<_> = tables
+            .log
+            .values()
+            .map(|s| &s.event)
+            .filter(old)
+            .map(|e| (e.at, e.seq))
+            .collect();
+        found.sort();
+        Ok(found.into_iter().take(limit).map(|(_, seq)| seq).collect())
+    }
+
+    fn written_by(&self, author: &Address, after: Seq, limit: usize) -> StoreResult<Vec<Seq>> {
+        let tables = self.tables.lock();
+        let theirs = |e: &&Arc<Event>| {
+            e.author == *author && e.seq > after && !matches!(e.content, Content::Erased { .. })
+        };
+        Ok(tables
+            .log
+            .values()
+            .map(|s| &s.event)
+            .filter(theirs)
+            .take(limit)
+            .map(|e| e.seq)
+            .collect())
+    }
+
+    fn conversation(&self, id: ConversationId) -> StoreResult<Option<Conversation>> {
+        Ok(self.tables.lock().conversations.get(&id).cloned())
+    }
+
+    fn conversation_by_key(&self, key: &ConversationKey) -> StoreResult<Option<Conversation>> {
+        let tables = self.tables.lock();
+        Ok(tables
+            .conversations
+            .values()
+            .rev()
+            .find(|c| c.key == *key && !c.destroyed)
+            .cloned())
+    }
+
+    fn conversations_of(&self, address: &Address) -> StoreResult<Vec<ConversationId>> {
+        let tables = self.tables.lock();
+        let theirs = |c: &&Conversation| {
+            c.pair().is_some_and(|(a, b)| a == address || b == address)
+                || tables.members.contains_key(&(c.id, address.clone()))
+        };
+        Ok(tables
+            .conversations
+            .values()
+            .filter(theirs)
+            .map(|c| c.id)
+            .collect())
+    }
+
+    fn conversations(&self, after: ConversationId, limit: usize) -> StoreResult<Vec<Conversation>> {
+        let tables = self.tables.lock();
+        Ok(tables
+            .conversations
+            .values()
+            .filter(|c| c.id > after)
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+
+    fn members(&self, conversation: ConversationId) -> StoreResult<Vec<Member>> {
+        let tables = self.tables.lock();
+        Ok(tables
+            .members
+            .iter()
+            .filter(|((c, _), _)| *c == conversation)
+            .map(|(_, m)| m.clone())
+            .collect())
+    }
+
+    fn account(&self, address: &Address) -> StoreResult<Option<Account>> {
+        Ok(self.tables.lock().accounts.get(address).cloned())
+    }
+
+    fn accounts(&self, after: Option<&Address>, limit: usize) -> StoreResult<Vec<Account>> {
+        let tables = self.tables.lock();
+        let behind = tables
+            .accounts
+            .values()
+            .filter(|a| after.is_none_or(|after| a.address > *after));
+        Ok(behind.take(limit).cloned().collect())
+    }
+
+    fn devices(&self, account: &Address) -> StoreResult<Vec<Device>> {
+        Ok(self
+            .tables
+            .lock()
+            .devices
+            .values()
+            .filter(|d| d.account == *account)
+            .cloned()
+            .collect())
+    }
+
+    fn device(&self, id: DeviceId) -> StoreResult<Option<Device>> {
+        Ok(self.tables.lock().devices.get(&id).cloned())
+    }
+
+    fn document(&self, owner: &Owner, namespace: &str, key: &str) -> StoreResult<Option<Document>> {
+        let index = (
+            owner.text().to_owned(),
+            namespace.to_owned(),
+            key.to_owned(),
+        );
+        Ok(self.tables.lock().documents.get(&index).cloned())
+    }
+
+    fn documents(
+        &self,
+        owner: &Owner,
+        namespace: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Document>> {
+        let tables = self.tables.lock();
+        let wanted = |((o, n, k), d): &(&DocumentKey, &Document)| {
+            o == owner.text()
+                && n == namespace
+                && k.starts_with(prefix)
+                && after.is_none_or(|after| k.as_str() > after)
+                && d.value.is_some()
+        };
+        Ok(tables
+            .documents
+            .iter()
+            .filter(wanted)
+            .take(limit)
+            .map(|(_, d)| d.clone())
+            .collect())
+    }
+
+    fn documents_since(
+        &self,
+        owner: &Owner,
+        namespace: &str,
+        since: Seq,
+        limit: usize,
+    ) -> StoreResult<Vec<Document>> {
+        let tables = self.tables.lock();
+        let newer = |((o, n, _), d): &(&DocumentKey, &Document)| {
+            o == owner.text() && n == namespace && d.version > since
+        };
+        let mut found: Vec<_> = tables
+            .documents
+            .iter()
+            .filter(newer)
+            .map(|(_, d)| d.clone())
+            .collect();
+        found.sort_by_key(|d| d.version);
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn outbox(&self, destination: Option<&str>, limit: usize) -> StoreResult<Vec<OutboxRow>> {
+        let tables = self.tables.lock();
+        let rows = tables
+            .outbox
+            .values()
+            .filter(|r| destination.is_none_or(|d| r.destination == d));
+        Ok(rows.take(limit).cloned().collect())
+    }
+
+    fn blob_writer(&self, most: u64) -> StoreResult<Box<dyn BlobWriter>> {
+        Ok(Box::new(Writer {
+            tables: self.tables.clone(),
+            bytes: Vec::new(),
+            most,
+        }))
+    }
+
+    fn blob_by_slot(&self, slot: &str) -> StoreResult<Option<BlobInfo>> {
+        if slot.is_empty() {
+            return Ok(None);
+        }
+        Ok(self
+            .tables
+            .lock()
+            .references
+            .iter()
+            .find(|r| r.slot == slot)
+            .map(|r| r.info.clone()))
+    }
+
+    fn read_blob(&self, id: &BlobId, range: Range<u64>) -> StoreResult<Option<Bytes>> {
+        let tables = self.tables.lock();
+        if !tables.references.iter().any(|r| r.info.id == *id) {
+            return Ok(None);
+        }
+        Ok(tables.blobs.get(id).map(|bytes| {
+            let end = usize::try_from(range.end)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+            bytes.slice(start..end)
+        }))
+    }
+
+    fn blob_usage(&self, owner: &Address) -> StoreResult<u64> {
+        let tables = self.tables.lock();
+        let theirs = tables.references.iter().filter(|r| r.info.owner == *owner);
+        let sizes: BTreeMap<_, _> = theirs.map(|r| (&r.info.id, r.info.size)).collect();
+        Ok(sizes.values().sum())
+    }
+
+    fn blobs_of(&self, owner: &Address) -> StoreResult<Vec<(String, BlobInfo)>> {
+        let tables = self.tables.lock();
+        let theirs = tables.references.iter().filter(|r| r.info.owner == *owner);
+        Ok(theirs.map(|r| (r.slot.clone(), r.info.clone())).collect())
+    }
+
+    fn scrub(&self) -> StoreResult<()> {
+        let mut tables = self.tables.lock();
+        let used: Vec<_> = tables
+            .references
+            .iter()
+            .map(|r| r.info.id.clone())
+            .collect();
+        tables.blobs.retain(|id, _| used.contains(id));
+        Ok(())
+    }
+
+    fn index(&self, _limit: usize) -> StoreResult<usize> {
+        // Search reads the log itself here.
+        Ok(0)
+    }
+
+    fn check(&self) -> StoreResult<Vec<String>> {
+        let tables = self.tables.lock();
+        let lost = tables
+            .members
+            .keys()
+            .filter(|(c, _)| !tables.conversations.contains_key(c));
+        Ok(lost
+            .map(|(c, a)| format!("{a} is a member of conversation {c}, which is not there"))
+            .collect())
+    }
+}

@@ -317,6 +317,27 @@ impl<'a> Tx<'a> {
         Ok(self.store.document(owner, namespace, key)?)
     }
 
+    /// Documents of a namespace without tombstones, in order of key, this batch's writes included; at most `limit`.
+    pub fn documents(
+        &mut self,
+        owner: &Owner,
+        namespace: &str,
+        limit: usize,
+    ) -> Outcome<Vec<Document>> {
+        let mut found: std::collections::BTreeMap<String, Document> = self
+            .store
+            .documents(owner, namespace, "", None, limit)?
+            .into_iter()
+            .map(|d| (d.key.clone(), d))
+            .collect();
+        let here = self.documents.iter();
+        for ((_, _, key), document) in here.filter(|((o, n, _), _)| o == owner && n == namespace) {
+            found.insert(key.clone(), document.clone());
+        }
+        let there = found.into_values().filter(|d| d.value.is_some());
+        Ok(there.take(limit).collect())
+    }
+
     /// Writes a document if `expect` holds; `None` deletes it. Returns its version.
     pub fn put_document(
         &mut self,

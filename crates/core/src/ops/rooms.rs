@@ -171,6 +171,7 @@ fn admit(
             by: None,
             origin: origin.session,
             evict: false,
+            before: None,
         },
     );
     convo
@@ -197,6 +198,7 @@ struct Change {
     origin: Option<SessionId>,
     /// Whether the sessions of `who` leave the room with it.
     evict: bool,
+    before: Option<Arc<Convo>>,
 }
 
 /// Tells the room about a change of an occupant after the commit.
@@ -217,6 +219,7 @@ fn announce(tx: &mut Tx<'_>, change: Change) {
             by: change.by,
             origin: change.origin,
             sessions,
+            before: change.before,
         }));
         live.tell_room(room, &change_out);
         // Other sessions of the same account learn of joining and leaving too.
@@ -281,6 +284,7 @@ pub fn enter(
             by: None,
             origin: Some(session),
             sessions,
+            before: None,
         };
         live.tell_room(room, &Arc::new(StateChange::Occupant(change)));
     });
@@ -340,6 +344,7 @@ pub(crate) fn leave_occupancy(
         by: None,
         origin: Some(session),
         sessions,
+        before: None,
     };
     live.tell_room(convo.id(), &Arc::new(StateChange::Occupant(change)));
 }
@@ -427,6 +432,7 @@ fn remove(
                 by: Some(by.clone()),
                 origin: origin.session,
                 evict: true,
+                before: None,
             },
         );
     }
@@ -470,6 +476,7 @@ pub fn set_nick(
             by: None,
             origin: origin.session,
             evict: false,
+            before: None,
         },
     );
     Ok(convo)
@@ -583,6 +590,7 @@ pub fn set_standing(
     };
     let content = membership(&member, action, reason.clone());
     let joined = member.is_joined();
+    let earlier = convo.clone();
     let convo = tx.put_member(&convo, member);
     append(tx, &convo, Draft::new(&author, content, *origin));
     if joined {
@@ -597,6 +605,7 @@ pub fn set_standing(
                 by: Some(author),
                 origin: origin.session,
                 evict: false,
+                before: Some(earlier),
             },
         );
     }
@@ -645,6 +654,7 @@ pub fn set_role(
     }
     let mut changed = (*member).clone();
     changed.role_override = (convo.default_role(member.standing) != role).then_some(role);
+    let earlier = convo.clone();
     let convo = tx.put_member(&convo, changed);
     progress(tx, origin);
     announce(
@@ -658,6 +668,7 @@ pub fn set_role(
             by: Some(author),
             origin: origin.session,
             evict: false,
+            before: Some(earlier),
         },
     );
     Ok(convo)
@@ -731,6 +742,7 @@ pub fn configure(
         .or_else(|| convo.conversation.room().cloned())
         .ok_or(Refusal::NotFound)?;
     let tail = tx.tail(room)?;
+    let earlier = convo.clone();
     let opens = before.visibility == Visibility::Joined && after.visibility != Visibility::Joined;
     let closes = after.join_rule != JoinRule::Open && before.join_rule == JoinRule::Open;
     let mut convo = tx.change_convo(&convo, |c| {
@@ -793,6 +805,7 @@ pub fn configure(
                 by: None,
                 origin: None,
                 sessions,
+                before: Some(earlier.clone()),
             };
             live.tell_room(id, &Arc::new(StateChange::Occupant(change)));
         }
@@ -889,6 +902,7 @@ pub fn destroy(
                 by: alternate.clone(),
                 origin: session,
                 sessions: sessions.clone(),
+                before: None,
             };
             let change = Arc::new(StateChange::Occupant(change));
             for (session, _) in &sessions {
