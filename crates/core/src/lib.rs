@@ -31,6 +31,7 @@ pub mod store;
 pub mod token;
 pub mod tx;
 pub mod upkeep;
+pub mod words;
 mod writer;
 
 pub use account::{Account, Device, Switches};
