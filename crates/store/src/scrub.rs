@@ -1,0 +1,138 @@
+//! Leaving nothing of what was erased in the data folder.
+//!
+//! SQLite's `secure_delete` overwrites what is deleted where it lies. But when pages are balanced, copies of *live* rows
+//! stay behind in the gaps of pages, and those would survive the row's own erasure later. The log avoids that by never
+//! changing the size of a row. The small tables are written anew here when something was deleted from them: dropping
+//! the old one overwrites all of its pages. `auto_vacuum` is off, since it copies pages about for no gain: free pages
+//! are zeros and are used again.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sammen_core::store::{StoreError, StoreResult};
+
+use crate::commit::Writer;
+use crate::error;
+
+/// A table that is written anew when rows of it went.
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// The order in which it is copied.
+    order: &'static str,
+}
+
+/// Those that can hold what someone wrote.
+pub const TABLES: &[Table] = &[
+    Table {
+        name: "unsearch",
+        order: "number",
+    },
+    Table {
+        name: "conversation",
+        order: "id",
+    },
+    Table {
+        name: "member",
+        order: "conversation, address",
+    },
+    Table {
+        name: "account",
+        order: "address",
+    },
+    Table {
+        name: "device",
+        order: "id",
+    },
+    Table {
+        name: "document",
+        order: "owner, namespace, key",
+    },
+    Table {
+        name: "outbox",
+        order: "seq",
+    },
+];
+
+/// Forgets the words that the search index has forgotten, writes anew the tables from which rows went, and empties the
+/// write-ahead log.
+pub fn scrub(writer: &mut Writer, forgotten: i64) -> StoreResult<()> {
+    if writer.dirt.anything {
+        let gone = writer
+            .db
+            .execute(
+                "DELETE FROM unsearch WHERE number <= ?1",
+                params![forgotten],
+            )
+            .map_err(|e| error::writing(e, || false))?;
+        if gone > 0 {
+            writer.dirt.table("unsearch");
+        }
+        for table in TABLES {
+            if writer.dirt.tables.contains(table.name) {
+                write_anew(&writer.db, table).map_err(|e| error::writing(e, || false))?;
+                writer.dirt.tables.remove(table.name);
+            }
+        }
+        writer.dirt.anything = false;
+    }
+    let truncated = truncate_wal(&writer.db);
+    if truncated.is_err() {
+        // What was erased may still stand in the write-ahead log.
+        writer.dirt.anything = true;
+    }
+    truncated
+}
+
+fn write_anew(db: &Connection, table: &Table) -> rusqlite::Result<()> {
+    let name = table.name;
+    let tx = rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
+    let sql: Vec<String> = tx
+        .prepare_cached("SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND sql IS NOT NULL ORDER BY type = 'index'")
+        .and_then(|s| crate::log::collect(s, params![name], |r| r.get(0)))?;
+    let sequence: Option<i64> = tx
+        .query_row(
+            "SELECT seq FROM sqlite_sequence WHERE name = ?1",
+            params![name],
+            |r| r.get(0),
+        )
+        .optional()?;
+    tx.execute_batch(&format!("ALTER TABLE {name} RENAME TO old_{name}"))?;
+    let indexes: Vec<String> = tx
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL")?
+        .query_map(params![format!("old_{name}")], |r| r.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for index in indexes {
+        tx.execute_batch(&format!("DROP INDEX {index}"))?;
+    }
+    let mut sql = sql.into_iter();
+    if let Some(create) = sql.next() {
+        tx.execute_batch(&create)?;
+    }
+    tx.execute_batch(&format!(
+        "INSERT INTO {name} SELECT * FROM old_{name} ORDER BY {}; DROP TABLE old_{name}",
+        table.order
+    ))?;
+    for index in sql {
+        tx.execute_batch(&index)?;
+    }
+    if let Some(sequence) = sequence {
+        tx.execute("DELETE FROM sqlite_sequence WHERE name = ?1", params![name])?;
+        tx.execute(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)",
+            params![name, sequence],
+        )?;
+    }
+    tx.commit()
+}
+
+/// Moves the whole write-ahead log into the database and empties its file. A reader in its way: later.
+pub fn truncate_wal(db: &Connection) -> StoreResult<()> {
+    let busy: i64 = db
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(|e| error::writing(e, || false))?;
+    if busy != 0 {
+        return Err(StoreError::TryLater(
+            "a reader holds the write-ahead log".into(),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,364 @@
+//! [`SqliteStore`]: the port, answered by the modules beside this one.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sammen_core::account::{Account, Device};
+use sammen_core::blob::BlobId;
+use sammen_core::conversation::{Conversation, ConversationKey};
+use sammen_core::document::{Document, Owner};
+use sammen_core::event::{Event, Scheme};
+use sammen_core::member::Member;
+use sammen_core::network::OutboxRow;
+use sammen_core::store::{
+    AliasHit, BlobInfo, BlobWriter, HistoryQuery, Page, Start, Store, StoreResult, Tail, Write,
+};
+use sammen_core::{Address, ConversationId, DeviceId, EventId, Seq, Timestamp};
+
+use crate::blobs::{Blobs, RealDisk};
+use crate::commit::{Meta, Writer};
+use crate::folder::{Folder, private_file, sync_folder};
+use crate::history::Found;
+use crate::names::Names;
+use crate::pool::{Pool, Reader};
+use crate::search::Search;
+use crate::{check, error, history, log, migrate, scrub, shelf};
+
+/// The store of one data folder.
+pub struct SqliteStore {
+    writer: Mutex<Writer>,
+    readers: Pool,
+    names: Arc<Names>,
+    search: Search,
+    blobs: Arc<Blobs>,
+    retained: crate::retained::Retained,
+    folder: Folder,
+}
+
+impl SqliteStore {
+    /// Opens a data folder, making it where there is none, bringing an older one up to date. Only one process can.
+    pub fn open(path: impl AsRef<Path>) -> StoreResult<Self> {
+        let folder = Folder::open(path.as_ref())?;
+        let mut db = open_writer(&folder).map_err(|e| error::writing(e, || folder.is_full()))?;
+        migrate::migrate_to(&mut db, migrate::newest())?;
+        sync_folder(path.as_ref()).map_err(error::file)?;
+        let names = Arc::<Names>::default();
+        Ok(Self {
+            writer: Mutex::new(Writer::new(db, names.clone())?),
+            readers: Pool::new(folder.log()),
+            names,
+            search: Search::open(&folder)?,
+            blobs: Arc::new(Blobs::new(folder.blobs(), Box::new(RealDisk))),
+            retained: crate::retained::Retained::default(),
+            folder,
+        })
+    }
+
+    pub(crate) fn reader(&self) -> StoreResult<Reader<'_>> {
+        self.readers.reader()
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// What search knows, where the query asks for words.
+    fn found(&self, query: &HistoryQuery) -> StoreResult<Option<Found>> {
+        let Some(text) = &query.text else {
+            return Ok(None);
+        };
+        let conversations: Vec<ConversationId> = query.sources.iter().map(|s| s.0).collect();
+        self.search.find(text, &conversations).map(Some)
+    }
+}
+
+fn open_writer(folder: &Folder) -> rusqlite::Result<Connection> {
+    let path = folder.log();
+    // So that the file is its owner's alone from the start; an error shows when it is opened.
+    let _ = private_file(&path, false);
+    let db = Connection::open(&path)?;
+    db.set_prepared_statement_cache_capacity(64);
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.pragma_update(None, "page_size", PAGE)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "secure_delete", true)?;
+    // The writer does it itself, so that a failed fsync is seen.
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    db.pragma_update(None, "cache_size", -32_768)?;
+    Ok(db)
+}
+
+const PAGE: i64 = 4096;
+
+impl Store for SqliteStore {
+    fn start(&self) -> StoreResult<Start> {
+        let db = self.reader()?;
+        let read = || -> rusqlite::Result<Start> {
+            let meta = Meta::read(&db)?;
+            let log: Option<i64> = db.query_row("SELECT max(seq) FROM log", [], |r| r.get(0))?;
+            let epoch: i64 =
+                db.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |r| {
+                    r.get(0)
+                })?;
+            Ok(Start {
+                last_seq: Seq(meta.seq.max(log.unwrap_or(0) as u64)),
+                last_conversation: ConversationId(meta.conversation),
+                last_device: DeviceId(meta.device),
+                epoch: epoch as u64,
+            })
+        };
+        read().map_err(error::reading)
+    }
+
+    fn commit(&self, batch: &[Write]) -> StoreResult<()> {
+        self.writer.lock().commit(&self.folder, &self.blobs, batch)
+    }
+
+    fn history(&self, query: &HistoryQuery) -> StoreResult<Page> {
+        let found = self.found(query)?;
+        snapshot(&*self.reader()?, |db| {
+            history::history(db, &self.names, query, found.as_ref())
+        })
+    }
+
+    fn count(&self, query: &HistoryQuery) -> StoreResult<u64> {
+        let found = self.found(query)?;
+        snapshot(&*self.reader()?, |db| {
+            history::count(db, &self.names, query, found.as_ref())
+        })
+    }
+
+    fn changes(
+        &self,
+        conversations: &[ConversationId],
+        after: Seq,
+        upto: Seq,
+        limit: usize,
+    ) -> StoreResult<Vec<Arc<Event>>> {
+        snapshot(&*self.reader()?, |db| {
+            history::changes(db, &self.names, conversations, after, upto, limit)
+        })
+    }
+
+    fn event(&self, seq: Seq) -> StoreResult<Option<Arc<Event>>> {
+        snapshot(&*self.reader()?, |db| {
+            Ok(log::event_row(db, &self.names, seq)?.map(Arc::new))
+        })
+    }
+
+    fn event_by_id(&self, id: EventId) -> StoreResult<Option<Arc<Event>>> {
+        snapshot(&*self.reader()?, |db| {
+            Ok(log::event_by_id(db, &self.names, id)?.map(Arc::new))
+        })
+    }
+
+    fn tail(&self, conversation: ConversationId) -> StoreResult<Tail> {
+        snapshot(&*self.reader()?, |db| log::tail(db, conversation))
+    }
+
+    fn alias(
+        &self,
+        conversation: ConversationId,
+        scheme: Scheme,
+        author: Option<&Address>,
+        foreign: &str,
+    ) -> StoreResult<Option<AliasHit>> {
+        log::alias(
+            &*self.reader()?,
+            &self.names,
+            conversation,
+            scheme,
+            author,
+            foreign,
+        )
+    }
+
+    fn waiting(
+        &self,
+        conversation: ConversationId,
+        scheme: Scheme,
+        foreign: &str,
+    ) -> StoreResult<Vec<Seq>> {
+        log::waiting(&*self.reader()?, conversation, scheme, foreign)
+    }
+
+    fn relations(&self, target: EventId, limit: usize) -> StoreResult<Vec<Arc<Event>>> {
+        snapshot(&*self.reader()?, |db| {
+            log::relations(db, &self.names, target, limit)
+        })
+    }
+
+    fn older_than(
+        &self,
+        conversation: ConversationId,
+        before: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<Seq>> {
+        snapshot(&*self.reader()?, |db| {
+            let from = self.retained.from(db, conversation)?;
+            log::older_than(db, conversation, before, limit, from)
+        })
+    }
+
+    fn written_by(&self, author: &Address, after: Seq, limit: usize) -> StoreResult<Vec<Seq>> {
+        log::written_by(&*self.reader()?, &self.names, author, after, limit)
+    }
+
+    fn conversation(&self, id: ConversationId) -> StoreResult<Option<Conversation>> {
+        shelf::conversation(&*self.reader()?, id)
+    }
+
+    fn conversation_by_key(&self, key: &ConversationKey) -> StoreResult<Option<Conversation>> {
+        shelf::conversation_by_key(&*self.reader()?, key)
+    }
+
+    fn conversations_of(&self, address: &Address) -> StoreResult<Vec<ConversationId>> {
+        shelf::conversations_of(&*self.reader()?, address)
+    }
+
+    fn conversations(&self, after: ConversationId, limit: usize) -> StoreResult<Vec<Conversation>> {
+        shelf::conversations(&*self.reader()?, after, limit)
+    }
+
+    fn members(&self, conversation: ConversationId) -> StoreResult<Vec<Member>> {
+        shelf::members(&*self.reader()?, conversation)
+    }
+
+    fn account(&self, address: &Address) -> StoreResult<Option<Account>> {
+        shelf::account(&*self.reader()?, address)
+    }
+
+    fn accounts(&self, after: Option<&Address>, limit: usize) -> StoreResult<Vec<Account>> {
+        shelf::accounts(&*self.reader()?, after, limit)
+    }
+
+    fn devices(&self, account: &Address) -> StoreResult<Vec<Device>> {
+        shelf::devices(&*self.reader()?, account)
+    }
+
+    fn device(&self, id: DeviceId) -> StoreResult<Option<Device>> {
+        shelf::device(&*self.reader()?, id)
+    }
+
+    fn document(&self, owner: &Owner, namespace: &str, key: &str) -> StoreResult<Option<Document>> {
+        shelf::document(&*self.reader()?, owner, namespace, key)
+    }
+
+    fn documents(
+        &self,
+        owner: &Owner,
+        namespace: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreResult<Vec<Document>> {
+        shelf::documents(&*self.reader()?, owner, namespace, prefix, after, limit)
+    }
+
+    fn documents_since(
+        &self,
+        owner: &Owner,
+        namespace: &str,
+        since: Seq,
+        limit: usize,
+    ) -> StoreResult<Vec<Document>> {
+        shelf::documents_since(&*self.reader()?, owner, namespace, since, limit)
+    }
+
+    fn outbox(&self, destination: Option<&str>, limit: usize) -> StoreResult<Vec<OutboxRow>> {
+        shelf::outbox(&*self.reader()?, destination, limit)
+    }
+
+    fn blob_writer(&self, most: u64) -> StoreResult<Box<dyn BlobWriter>> {
+        self.blobs.writer(&self.folder, most)
+    }
+
+    fn blob_by_slot(&self, slot: &str) -> StoreResult<Option<BlobInfo>> {
+        let found = shelf::references(
+            &*self.reader()?,
+            "slot = ?1 AND slot <> '' ORDER BY number LIMIT 1",
+            slot,
+        )?;
+        Ok(found.into_iter().next().map(|(_, info)| info))
+    }
+
+    fn read_blob(&self, id: &BlobId, range: Range<u64>) -> StoreResult<Option<Bytes>> {
+        let referred = self.blobs.is_fresh(id) || shelf::is_referred(&*self.reader()?, id)?;
+        if !referred {
+            return Ok(None);
+        }
+        self.blobs.read(id, range)
+    }
+
+    fn blob_usage(&self, owner: &Address) -> StoreResult<u64> {
+        shelf::blob_usage(&*self.reader()?, owner)
+    }
+
+    fn blobs_of(&self, owner: &Address) -> StoreResult<Vec<(String, BlobInfo)>> {
+        shelf::references(
+            &*self.reader()?,
+            "owner = ?1 ORDER BY created, number",
+            owner.as_str(),
+        )
+    }
+
+    fn scrub(&self) -> StoreResult<()> {
+        // The words of erased events leave the search index first, durably; then the log forgets that they had to.
+        self.search.index(&*self.reader()?, &self.names, 0)?;
+        let forgotten = self.search.scrub()?;
+        self.blobs.sweep(|id, remove| {
+            // No batch can refer to it meanwhile.
+            let writer = self.writer.lock();
+            let referred: Option<i64> = writer
+                .db
+                .prepare_cached("SELECT 1 FROM blob_ref WHERE digest = ?1 LIMIT 1")
+                .and_then(|mut s| s.query_row(params![id.0], |r| r.get(0)).optional())
+                .map_err(error::reading)?;
+            match referred {
+                Some(_) => Ok(()),
+                None => remove().map_err(error::file),
+            }
+        })?;
+        scrub::scrub(&mut self.writer.lock(), forgotten)
+    }
+
+    fn index(&self, limit: usize) -> StoreResult<usize> {
+        self.search.index(&*self.reader()?, &self.names, limit)
+    }
+
+    fn check(&self) -> StoreResult<Vec<String>> {
+        let mut faults = self.search.check()?;
+        let reader = self.reader()?;
+        faults.extend(snapshot(&*reader, |db| check::log(db, &self.names))?);
+        faults.extend(check::blobs(&reader, &self.blobs)?);
+        Ok(faults)
+    }
+}
+
+/// One snapshot for several statements.
+fn snapshot<T>(
+    db: &Connection,
+    read: impl FnOnce(&Connection) -> StoreResult<T>,
+) -> StoreResult<T> {
+    let tx = db.unchecked_transaction().map_err(error::reading)?;
+    let result = read(&tx)?;
+    tx.finish().map_err(error::reading)?;
+    Ok(result)
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
