@@ -259,14 +259,15 @@ class Slixmpp(Rooms, Archive, Shelf, Person):
         """Has the server acknowledged everything that this client sent (XEP-0198)?"""
 
         async def go():
-            self.client["xep_0198"].request_ack()
-            return not self.client["xep_0198"].unacked_queue
+            self.client.plugin["xep_0198"].request_ack()
+            return not self.client.plugin["xep_0198"].unacked_queue
 
         return run(go())
 
     def ends(self) -> None:
         async def go():
             await self.client.disconnect(wait=2)
+            self.client._run_out_filters.cancel()  # slixmpp leaves this task to the end of the loop
 
         try:
             run(go(), 10)

@@ -73,7 +73,7 @@ class SlixmppOmemo(Slixmpp):
         super().__init__(place, name, device, **more)
 
         async def ready():
-            manager = await self.client["xep_0384"].get_session_manager()
+            manager = await self.client.plugin["xep_0384"].get_session_manager()
             return (await manager.get_own_device_information())[0].device_id
 
         self.device_id = run(ready(), 90)
@@ -92,7 +92,7 @@ class SlixmppOmemo(Slixmpp):
         return out
 
     async def _decrypts(self, seen: Seen) -> None:
-        plugin = self.client["xep_0384"]
+        plugin = self.client.plugin["xep_0384"]
         stanza = self.client._build_stanza(seen.raw)
         try:
             plain, device = await plugin.decrypt_message(stanza)
@@ -113,7 +113,7 @@ class SlixmppOmemo(Slixmpp):
             stanza = self.client.make_message(mto=to, mtype="groupchat" if room else "chat")
             stanza["body"] = text
             people = await self._belong(where) if room else {to}
-            encrypted, errors = await self.client["xep_0384"].encrypt_message(stanza, people)
+            encrypted, errors = await self.client.plugin["xep_0384"].encrypt_message(stanza, people)
             for error in errors:
                 self.note(f"== {error}")
             assert encrypted is not None
@@ -129,7 +129,7 @@ class SlixmppOmemo(Slixmpp):
     async def _belong(self, room: str) -> set[JID]:
         jids = set()
         for affiliation in ("owner", "admin", "member"):
-            answer = await self.client["xep_0045"].get_affiliation_list(JID(self.place.jid(room)), affiliation)
+            answer = await self.client.plugin["xep_0045"].get_affiliation_list(JID(self.place.jid(room)), affiliation)
             jids |= {JID(JID(one).bare) for one in answer}
         jids.discard(JID(self.place.jid(self.name)))
         return jids

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from xml.sax.saxutils import escape, quoteattr
 
 from slixmpp import JID
-from slixmpp.exceptions import PresenceError
 
-from .loop import run
+from .loop import loop
 from .person import PATIENCE
 
 ADMIN = "http://jabber.org/protocol/muc#admin"
@@ -24,13 +24,18 @@ class Rooms:
     def joins(self, room: str, nick: str | None = None, history: int = 0, password: str | None = None, timeout: float = PATIENCE) -> None:
         """Enter and wait for the subject, which ends entering (XEP-0045 §7.2.15)."""
         nick = nick or self.name
-        muc = self.client["xep_0045"]
-        try:
-            run(muc.join_muc_wait(JID(self.place.jid(room)), nick, maxstanzas=history, password=password, timeout=timeout), timeout + 10)
-        except PresenceError as why:
-            raise AssertionError(f"{self} may not enter {room}: {why.condition} {why.text}") from None
-        except TimeoutError:
-            raise AssertionError(f"{self} is still not in {room}\n{self.transcript(40)}") from None
+        mark = self.now()
+        entering = asyncio.run_coroutine_threadsafe(
+            self.client.plugin["xep_0045"].join_muc_wait(JID(self.place.jid(room)), nick, maxstanzas=history, password=password, timeout=timeout),
+            loop(),
+        )
+        # slixmpp itself overlooks errors that do not repeat the MUC element.
+        self.waits(f"being in {room}", lambda: entering.done() or self.find("refused", mark, where=room), timeout + 5)
+        refused = self.find("refused", mark, where=room)
+        if refused:
+            entering.cancel()
+            raise AssertionError(f"{self} may not enter {room}: {refused[0].text}")
+        entering.result()
         self.nicks[room] = nick
 
     def leaves(self, room: str, why: str = "") -> None:

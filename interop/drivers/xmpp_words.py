@@ -73,7 +73,7 @@ def understand(message: ET.Element, place, me: str, *, copy=False, live=True, ar
         return [Seen("topic", text=subject, **base)]
     invite = message.find(f"{MUC_USER}x/{MUC_USER}invite")
     if invite is not None:
-        base["who"] = place.where(invite.get("from") or "")[0]
+        base["who"] = place.where(invite.get("from") or "")[1]  # an account, or an occupant by nick
         base["where"] = place.where(sender)[0]
         return [Seen("invite", text=find_text(invite, f"{MUC_USER}reason") or "", **base)]
     direct = message.find("{jabber:x:conference}x")
