@@ -1,0 +1,122 @@
+//! What is taken back is gone, with its edits; so is what retention ends and what a removed account wrote.
+
+use sammen_core::event::{Relation, RelationKind};
+use sammen_core::history::Scope;
+use sammen_core::ops::accounts;
+use sammen_core::ops::send::{Outgoing, Target};
+use sammen_core::upkeep::Retention;
+use sammen_core::{Content, Event, Message, Protocol, Refusal};
+
+use crate::stage;
+
+fn is_gone(event: &Event) -> bool {
+    matches!(event.content, Content::Erased { .. }) && event.native.is_none()
+}
+
+#[tokio::test]
+async fn a_retraction_erases_the_message_and_its_edits() {
+    let stage = stage();
+    let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
+    let first = alice.says(&bob, "secret").await.unwrap();
+    let about = |kind, content| Outgoing {
+        relation: Some(Relation {
+            kind,
+            target: Some(first.id),
+            foreign: None,
+        }),
+        ..Outgoing::new(
+            Target::Conversation(first.conversation),
+            content,
+            Protocol::Node,
+        )
+    };
+    alice
+        .sends(about(
+            RelationKind::Edit,
+            Content::Edit(Message::text("secret!")),
+        ))
+        .await
+        .unwrap();
+    let retract = || {
+        about(
+            RelationKind::Retraction,
+            Content::Retraction { reason: None },
+        )
+    };
+    assert_eq!(bob.sends(retract()).await, Err(Refusal::OtherAuthor));
+    alice.sends(retract()).await.unwrap();
+    let seen = bob
+        .sees(|a| matches!(a.event.content, Content::Retraction { .. }))
+        .await;
+    assert_eq!(seen.about.as_ref().map(|e| e.id), Some(first.id));
+    let page = stage
+        .node
+        .history(stage.node.query(&bob.address, &Scope::Direct, 10).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(page.events.iter().filter(|e| is_gone(e)).count(), 2);
+    assert!(!format!("{:?}", page.events).contains("secret"));
+}
+
+#[tokio::test]
+async fn retention_erases_what_is_old_and_leaves_the_rest() {
+    let stage = stage();
+    let (alice, bob) = (stage.person("alice").await, stage.person("bob").await);
+    alice.says(&bob, "old").await.unwrap();
+    stage.clock.advance_ms(3 * 86_400_000);
+    alice.says(&bob, "new").await.unwrap();
+    assert_eq!(
+        stage
+            .node
+            .apply_retention(Retention { days: Some(2) })
+            .await,
+        Ok(1)
+    );
+    let page = stage
+        .node
+        .history(stage.node.query(&bob.address, &Scope::Direct, 10).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        page.events.iter().map(|e| is_gone(e)).collect::<Vec<_>>(),
+        [true, false]
+    );
+}
+
+#[tokio::test]
+async fn a_removed_account_leaves_tombstones_and_its_name_stays_taken() {
+    let stage = stage();
+    let (alice, bob) = (stage.person("alice").await, stage.person("bob").await);
+    for i in 0..600 {
+        alice.says(&bob, &format!("secret {i}")).await.unwrap();
+    }
+    bob.says(&alice, "mine").await.unwrap();
+    let gone = alice.address.clone();
+    stage
+        .node
+        .write(move |tx| accounts::remove(tx, &gone))
+        .await
+        .unwrap();
+    stage.node.finish_removals().await.unwrap();
+    let page = stage
+        .node
+        .history(
+            stage
+                .node
+                .query(&bob.address, &Scope::Direct, 1000)
+                .unwrap(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(page.events.iter().filter(|e| is_gone(e)).count(), 600);
+    assert_eq!(bob.says(&alice, "hello?").await, Err(Refusal::NotFound));
+    let (domain, name) = (
+        stage.domain.clone(),
+        sammen_core::Name::new("alice").unwrap(),
+    );
+    let again = stage
+        .node
+        .write(move |tx| accounts::create(tx, &domain, &name, true))
+        .await;
+    assert_eq!(again.err(), Some(Refusal::Taken));
+}

@@ -1,0 +1,277 @@
+//! Rooms: who comes in, who reads what, who ranks whom.
+
+use sammen_core::conversation::{Binding, JoinRule, Settings, Visibility};
+use sammen_core::history::Scope;
+use sammen_core::live::{OccupantKind, StateChange};
+use sammen_core::ops::rooms;
+use sammen_core::ops::send::{Outgoing, Target};
+use sammen_core::{
+    Content, Convo, Delivery, Message, Principal, Protocol, Refusal, Role, Standing,
+};
+use sammen_testkit::{Person, Stage};
+
+use crate::stage;
+
+async fn texts(stage: &Stage, reader: &Person, room: &Convo) -> Result<Vec<String>, Refusal> {
+    let query = stage
+        .node
+        .query(&reader.address, &Scope::Conversation(room.id()), 100)?;
+    let page = stage.node.history(query).await?;
+    let text = |c: &Content| match c {
+        Content::Message(m) => Some(m.text.clone()),
+        _ => None,
+    };
+    Ok(page
+        .events
+        .iter()
+        .filter_map(|e| text(&e.content))
+        .collect())
+}
+
+async fn ranks(by: &Person, room: &Convo, who: &Person, standing: Standing) -> Result<(), Refusal> {
+    let (id, principal, who, origin) = (
+        room.id(),
+        Principal::from(&by.address),
+        who.address.clone(),
+        by.origin(),
+    );
+    by.node
+        .write(move |tx| rooms::set_standing(tx, &principal, id, &who, standing, None, &origin))
+        .await
+        .map(drop)
+}
+
+#[tokio::test]
+async fn everyone_in_the_room_hears_it_and_nobody_else() {
+    let stage = stage();
+    let (mut alice, mut bob, mut eve) = (
+        stage.person("alice").await,
+        stage.person("bob").await,
+        stage.person("eve").await,
+    );
+    let room = stage.room(&alice, "town", Settings::default()).await;
+    bob.joins(&room).await.unwrap();
+    alice.notices(|s| matches!(s, StateChange::Occupant(o) if o.kind == OccupantKind::Joined && o.who == bob.address)).await;
+    bob.says_in(&room, "hi").await.unwrap();
+    alice.hears("hi").await;
+    bob.hears("hi").await;
+    assert_eq!(eve.says_in(&room, "psst").await, Err(Refusal::NotJoined));
+    assert_eq!(texts(&stage, &eve, &room).await, Err(Refusal::NotJoined));
+    assert!(
+        !eve.waiting()
+            .iter()
+            .any(|d| matches!(d, Delivery::Event(_)))
+    );
+}
+
+#[tokio::test]
+async fn history_follows_visibility_also_after_it_was_loosened() {
+    let stage = stage();
+    let (alice, bob) = (stage.person("alice").await, stage.person("bob").await);
+    let room = stage
+        .room(
+            &alice,
+            "club",
+            Settings {
+                visibility: Visibility::Joined,
+                ..Settings::default()
+            },
+        )
+        .await;
+    alice.says_in(&room, "before bob").await.unwrap();
+    bob.joins(&room).await.unwrap();
+    alice.says_in(&room, "with bob").await.unwrap();
+    bob.leaves(&room).await.unwrap();
+    alice.says_in(&room, "after bob").await.unwrap();
+    assert_eq!(texts(&stage, &bob, &room).await.unwrap(), ["with bob"]);
+    let (id, owner, origin) = (room.id(), Principal::from(&alice.address), alice.origin());
+    let open = |s: &mut Settings| {
+        s.visibility = Visibility::Shared;
+        Ok(())
+    };
+    stage
+        .node
+        .write(move |tx| rooms::configure(tx, &owner, id, open, &origin))
+        .await
+        .unwrap();
+    alice.says_in(&room, "opened").await.unwrap();
+    bob.joins(&room).await.unwrap();
+    assert_eq!(
+        texts(&stage, &bob, &room).await.unwrap(),
+        ["with bob", "opened"]
+    );
+}
+
+#[tokio::test]
+async fn members_only_rooms_let_in_whom_they_invite() {
+    let stage = stage();
+    let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
+    let room = stage
+        .room(
+            &alice,
+            "board",
+            Settings {
+                join_rule: JoinRule::Members,
+                ..Settings::default()
+            },
+        )
+        .await;
+    assert_eq!(bob.joins(&room).await, Err(Refusal::MembersOnly));
+    let (id, by, whom, origin) = (
+        room.id(),
+        Principal::from(&alice.address),
+        bob.address.clone(),
+        alice.origin(),
+    );
+    stage
+        .node
+        .write(move |tx| rooms::invite(tx, &by, id, &whom, None, &origin))
+        .await
+        .unwrap();
+    bob.sees(|a| matches!(a.event.content, Content::Membership(_)))
+        .await;
+    bob.joins(&room).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_banned_stay_out_and_the_kicked_may_return() {
+    let stage = stage();
+    let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
+    let room = stage.room(&alice, "town", Settings::default()).await;
+    bob.joins(&room).await.unwrap();
+    let (id, by, whom, origin) = (
+        room.id(),
+        Principal::from(&alice.address),
+        bob.address.clone(),
+        alice.origin(),
+    );
+    stage
+        .node
+        .write(move |tx| rooms::set_role(tx, &by, id, &whom, Role::None, None, &origin))
+        .await
+        .unwrap();
+    bob.notices(|s| matches!(s, StateChange::Occupant(o) if o.kind == OccupantKind::Kicked))
+        .await;
+    assert_eq!(bob.says_in(&room, "?").await, Err(Refusal::NotJoined));
+    bob.joins(&room).await.unwrap();
+    ranks(&alice, &room, &bob, Standing::Outcast).await.unwrap();
+    assert_eq!(bob.joins(&room).await, Err(Refusal::Banned));
+    assert_eq!(texts(&stage, &bob, &room).await, Err(Refusal::NotJoined));
+    ranks(&alice, &room, &bob, Standing::None).await.unwrap();
+    bob.joins(&room).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_ranks_above_themselves_and_the_last_owner_stays() {
+    let stage = stage();
+    let (alice, bob, carol) = (
+        stage.person("alice").await,
+        stage.person("bob").await,
+        stage.person("carol").await,
+    );
+    let room = stage.room(&alice, "town", Settings::default()).await;
+    for person in [&bob, &carol] {
+        person.joins(&room).await.unwrap();
+    }
+    assert!(matches!(
+        ranks(&bob, &room, &carol, Standing::Member).await,
+        Err(Refusal::Forbidden(_))
+    ));
+    ranks(&alice, &room, &bob, Standing::Admin).await.unwrap();
+    ranks(&bob, &room, &carol, Standing::Member).await.unwrap();
+    assert!(matches!(
+        ranks(&bob, &room, &carol, Standing::Owner).await,
+        Err(Refusal::Forbidden(_))
+    ));
+    assert!(matches!(
+        ranks(&bob, &room, &alice, Standing::None).await,
+        Err(Refusal::Forbidden(_))
+    ));
+    assert!(matches!(
+        ranks(&alice, &room, &alice, Standing::None).await,
+        Err(Refusal::Invalid(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_private_message_in_a_room_stays_between_two() {
+    let stage = stage();
+    let (alice, mut bob, mut carol) = (
+        stage.person("alice").await,
+        stage.person("bob").await,
+        stage.person("carol").await,
+    );
+    let room = stage.room(&alice, "town", Settings::default()).await;
+    bob.joins(&room).await.unwrap();
+    carol.joins(&room).await.unwrap();
+    let whisper = Outgoing {
+        audience: Some(vec![bob.address.clone()]),
+        ..Outgoing::new(
+            Target::Conversation(room.id()),
+            Content::Message(Message::text("psst")),
+            Protocol::Node,
+        )
+    };
+    alice.sends(whisper).await.unwrap();
+    bob.hears("psst").await;
+    alice.says_in(&room, "loud").await.unwrap();
+    carol.hears("loud").await;
+    assert_eq!(texts(&stage, &carol, &room).await.unwrap(), ["loud"]);
+    assert_eq!(texts(&stage, &bob, &room).await.unwrap(), ["psst", "loud"]);
+}
+
+#[tokio::test]
+async fn a_bound_room_takes_its_scheme_alone_and_an_unbound_one_none() {
+    let stage = stage();
+    let alice = stage.person("alice").await;
+    let omemo = |room: &Convo| {
+        Outgoing::new(
+            Target::Conversation(room.id()),
+            Content::Encrypted {
+                scheme: "OMEMO".into(),
+                fallback: None,
+            },
+            Protocol::Xmpp,
+        )
+    };
+    let bound = Settings {
+        binding: Binding::Bound("OMEMO".into()),
+        join_rule: JoinRule::Members,
+        ..Settings::default()
+    };
+    let bound = stage.room(&alice, "private", bound).await;
+    alice.sends(omemo(&bound)).await.unwrap();
+    assert!(matches!(
+        alice.says_in(&bound, "plain").await,
+        Err(Refusal::NotAcceptable(_))
+    ));
+    let open = stage.room(&alice, "town", Settings::default()).await;
+    assert!(matches!(
+        alice.sends(omemo(&open)).await,
+        Err(Refusal::NotAcceptable(_))
+    ));
+}
+
+#[tokio::test]
+async fn nicks_are_unique_and_going_away_is_not_leaving() {
+    let stage = stage();
+    let (mut alice, bob) = (stage.person("alice").await, stage.person("bob").await);
+    let room = stage.room(&alice, "town", Settings::default()).await;
+    let (id, who, origin) = (room.id(), bob.address.clone(), bob.origin());
+    let taken = stage
+        .node
+        .write(move |tx| rooms::join(tx, &who, id, Some("Alice"), None, &|_| false, &origin))
+        .await;
+    assert_eq!(taken.err(), Some(Refusal::Taken));
+    bob.joins(&room).await.unwrap();
+    stage.node.sign_out(&bob.signed_in.session).await.unwrap();
+    alice.notices(|s| matches!(s, StateChange::Occupant(o) if o.kind == OccupantKind::Absent && o.who == bob.address)).await;
+    assert!(
+        stage
+            .node
+            .convo(room.id())
+            .unwrap()
+            .unwrap()
+            .has(&bob.address)
+    );
+}
