@@ -21,7 +21,7 @@ impl Hash {
     pub const ALL: [Self; 3] = [Self::Sha512, Self::Sha256, Self::Sha1];
 
     /// Length of a digest in bytes.
-    pub fn len(self) -> usize {
+    pub fn size(self) -> usize {
         self.digest_algorithm().output_len()
     }
 
@@ -74,7 +74,7 @@ impl Hash {
 
     /// `Hi(password, salt, i)`. Takes milliseconds: not for a thread that serves connections.
     pub fn salted_password(self, password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
-        let mut out = vec![0; self.len()];
+        let mut out = vec![0; self.size()];
         pbkdf2::derive(
             self.pbkdf2_algorithm(),
             iterations,

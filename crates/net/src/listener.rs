@@ -314,3 +314,76 @@ async fn starts_tls(stream: &Stream, patience: Duration) -> io::Result<bool> {
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::{io::AsyncReadExt, io::AsyncWriteExt, time::Instant};
+
+    /// A listener of a process that has no file descriptor left for a while.
+    struct Starved {
+        socket: TcpListener,
+        errors: u32,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Accept for Starved {
+        async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if self.errors > 0 {
+                self.errors -= 1;
+                return Err(io::Error::from_raw_os_error(24)); // EMFILE
+            }
+            self.socket.accept().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_file_descriptors_left_means_waiting_not_spinning() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let source = Starved {
+            socket,
+            errors: 10,
+            asked: Arc::clone(&asked),
+        };
+        let config = ListenerConfig {
+            name: "test",
+            address,
+            security: Security::Plain {
+                tls: None,
+                beyond_loopback: false,
+            },
+            handshake_timeout: Duration::from_secs(1),
+            drain: Duration::from_secs(1),
+        };
+        let handler = |mut connection: Connection| async move {
+            connection.stream.write_all(b"hello").await.unwrap();
+        };
+        let limits = ConnectionLimits::new(10, 10);
+        let shutdown = CancellationToken::new();
+        let start = Instant::now();
+        let serving = tokio::spawn(serve(
+            source,
+            Arc::new(config),
+            limits,
+            Arc::new(handler),
+            shutdown.clone(),
+        ));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let mut hello = String::new();
+        client.read_to_string(&mut hello).await.unwrap();
+        assert_eq!(hello, "hello");
+        // 50 ms doubling to 2 s: 0.05 + 0.1 + 0.2 + 0.4 + 0.8 + 1.6 + 4 × 2.
+        assert!(
+            start.elapsed() >= Duration::from_millis(11_150),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(asked.load(Ordering::Relaxed) < 20);
+        shutdown.cancel();
+        serving.await.unwrap();
+    }
+}

@@ -135,33 +135,29 @@ impl Throttle {
             places,
             known,
         } = &mut *self.records.lock();
-        let checks: [Option<(&mut LruCache<u64, Record>, u64, u32, u64)>; 2] = if known_device {
-            [
-                Some((
-                    known,
-                    attempt.pair,
-                    config.free_per_account,
-                    config.known_wait_ms,
-                )),
-                None,
-            ]
+        let mut checks = if known_device {
+            vec![(
+                known,
+                attempt.pair,
+                config.free_per_account,
+                config.known_wait_ms,
+            )]
         } else {
-            [
-                Some((
+            vec![
+                (
                     accounts,
                     attempt.account,
                     config.free_per_account,
                     config.longest_wait_ms,
-                )),
-                Some((
+                ),
+                (
                     places,
                     attempt.place,
                     config.free_per_place,
                     config.longest_wait_ms,
-                )),
+                ),
             ]
         };
-        let mut checks = checks.into_iter().flatten().collect::<Vec<_>>();
         let wait_ms = checks
             .iter_mut()
             .map(|(records, key, free, longest)| {

@@ -5,10 +5,59 @@ use std::num::NonZeroU32;
 use rand::{CryptoRng, Rng};
 use serde::{Deserialize, Serialize};
 
-use crate::{credentials::Iterations, hash::Hash, password::Prepared};
+use crate::{hash::Hash, password::Prepared};
 
 /// Bytes of salt: XEP-0438 §7 asks for at least 16.
 const SALT_LENGTH: usize = 16;
+
+/// PBKDF2 iteration counts for new credentials.
+///
+/// The default is 10,000 for each hash, the minimum of XEP-0438 §7 (RFC 5802 §5.1 and RFC 7677 §4 ask for at least
+/// 4096): in SCRAM it is the *client*, often a phone, that pays at every login, and stored keys are only as strong as
+/// the cheapest of the three hashes. App passwords are random, so that the count adds nothing to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Iterations {
+    /// For SCRAM-SHA-1.
+    pub sha1: NonZeroU32,
+    /// For SCRAM-SHA-256 and for PLAIN.
+    pub sha256: NonZeroU32,
+    /// For SCRAM-SHA-512.
+    pub sha512: NonZeroU32,
+}
+
+impl Iterations {
+    pub(crate) const fn all(count: u32) -> Self {
+        match NonZeroU32::new(count) {
+            Some(n) => Self {
+                sha1: n,
+                sha256: n,
+                sha512: n,
+            },
+            None => Self::quick(),
+        }
+    }
+
+    /// The least that clients accept (4096), for a node that is only tried out.
+    pub const fn quick() -> Self {
+        Self::all(4096)
+    }
+
+    /// The count for one hash.
+    pub fn of(&self, hash: Hash) -> NonZeroU32 {
+        match hash {
+            Hash::Sha1 => self.sha1,
+            Hash::Sha256 => self.sha256,
+            Hash::Sha512 => self.sha512,
+        }
+    }
+}
+
+impl Default for Iterations {
+    fn default() -> Self {
+        Self::all(10_000)
+    }
+}
 
 /// Salt and iteration count of one hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +164,7 @@ impl Verifiers {
     pub fn are_whole(&self) -> bool {
         Hash::ALL.into_iter().all(|hash| {
             let verifier = self.of(hash);
-            verifier.stored_key.len() == hash.len() && verifier.server_key.len() == hash.len()
+            verifier.stored_key.len() == hash.size() && verifier.server_key.len() == hash.size()
         })
     }
 }

@@ -239,6 +239,7 @@ fn saslname(raw: &str) -> Parsed<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test may fail")]
 mod tests {
     use super::*;
 

@@ -4,12 +4,15 @@
 //! which password the client will use, and then tries the proof against each (RFC 5802 §3 leaves that to the server).
 //! Verifiers for all hashes are written together, so that no client is locked out of a mechanism.
 
-use std::{collections::BTreeSet, fmt, num::NonZeroU32};
+mod kind;
+
+use std::fmt;
 
 use rand::{CryptoRng, Rng};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
+pub use crate::verifier::Iterations;
 use crate::{
     Secret,
     hash::{Hash, xor},
@@ -17,139 +20,14 @@ use crate::{
     verifier::{Params, ParamsSet, Verifiers, base64_bytes},
 };
 
+pub use kind::{Kind, PasswordId, Scopes};
+
 /// Most app passwords of one account: each costs a SCRAM login one more HMAC.
 pub const MAX_APP_PASSWORDS: usize = 32;
 /// Most client certificates of one account.
 pub const MAX_CERTIFICATES: usize = 32;
 /// Longest name of an app password or certificate, in bytes.
 pub const MAX_NAME: usize = 128;
-
-/// PBKDF2 iteration counts for new credentials.
-///
-/// The default is 10,000 for each hash, the minimum of XEP-0438 §7 (RFC 5802 §5.1 and RFC 7677 §4 ask for at least
-/// 4096): in SCRAM it is the *client*, often a phone, that pays at every login, and stored keys are only as strong as
-/// the cheapest of the three hashes. App passwords are random, so that the count adds nothing to them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Iterations {
-    /// For SCRAM-SHA-1.
-    pub sha1: NonZeroU32,
-    /// For SCRAM-SHA-256 and for PLAIN.
-    pub sha256: NonZeroU32,
-    /// For SCRAM-SHA-512.
-    pub sha512: NonZeroU32,
-}
-
-impl Iterations {
-    const fn all(count: u32) -> Self {
-        match NonZeroU32::new(count) {
-            Some(n) => Self {
-                sha1: n,
-                sha256: n,
-                sha512: n,
-            },
-            None => Self::quick(),
-        }
-    }
-
-    /// The least that clients accept (4096), for a node that is only tried out.
-    pub const fn quick() -> Self {
-        Self::all(4096)
-    }
-
-    /// The count for one hash.
-    pub fn of(&self, hash: Hash) -> NonZeroU32 {
-        match hash {
-            Hash::Sha1 => self.sha1,
-            Hash::Sha256 => self.sha256,
-            Hash::Sha512 => self.sha512,
-        }
-    }
-}
-
-impl Default for Iterations {
-    fn default() -> Self {
-        Self::all(10_000)
-    }
-}
-
-/// Names one password of an account; the passphrase is [`PasswordId::PASSPHRASE`], app passwords have random ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PasswordId(u64);
-
-impl PasswordId {
-    /// The account's own passphrase, the only one that may change credentials.
-    pub const PASSPHRASE: Self = Self(0);
-
-    /// Reads what `Display` wrote (16 hexadecimal digits).
-    pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 16)
-            .then(|| u64::from_str_radix(text, 16).ok())
-            .flatten()
-            .map(Self)
-    }
-}
-
-impl fmt::Display for PasswordId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl Serialize for PasswordId {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for PasswordId {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a password id"))
-    }
-}
-
-/// Where an app password or certificate may be used: names such as `xmpp`, `irc`; empty means everywhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Scopes(BTreeSet<String>);
-
-impl Scopes {
-    /// Every protocol.
-    pub fn everywhere() -> Self {
-        Self::default()
-    }
-
-    /// Only these.
-    pub fn only<S: Into<String>>(scopes: impl IntoIterator<Item = S>) -> Self {
-        Self(scopes.into_iter().map(Into::into).collect())
-    }
-
-    /// Whether the protocol named so is among them.
-    pub fn allow(&self, scope: &str) -> bool {
-        self.0.is_empty() || self.0.contains(scope)
-    }
-
-    /// The names; none means everywhere.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-}
-
-/// What a login was made with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The account's passphrase.
-    Passphrase,
-    /// A named app password.
-    App {
-        /// What the person called it: "phone".
-        name: String,
-        /// Where it may be used.
-        scopes: Scopes,
-    },
-}
 
 /// One password as stored: no clear text, only verifiers.
 #[derive(Clone, Serialize, Deserialize)]
@@ -429,7 +307,7 @@ impl Credentials {
         proof: &[u8],
         auth_message: &[u8],
     ) -> Option<(PasswordId, Vec<u8>)> {
-        if proof.len() != hash.len() {
+        if proof.len() != hash.size() {
             return None;
         }
         self.passwords.iter().find_map(|password| {

@@ -1,0 +1,353 @@
+//! The accounts of a node as sign-in sees them: credentials on core's shelf, throttle and password checks in one place.
+//!
+//! Every protocol signs people in through the same [`Accounts`]: guesses over one count for all.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use sammen_core::document::Owner;
+use sammen_core::ops;
+use sammen_core::tx::{Expect, Tx};
+use sammen_core::{Address, Domain, Name, Node, Outcome, Refusal};
+
+use crate::credentials::{CredentialError, Credentials, Iterations};
+use crate::sasl::{Failure, Found, Lookup, PasswordChecker, Policy, Wanted};
+use crate::throttle::{Throttle, ThrottleConfig};
+use crate::{Decoy, Secret};
+
+/// The shelf of credentials (owner: the account).
+pub const CREDENTIALS: &str = "credentials";
+/// The key on it.
+const MAIN: &str = "main";
+/// The node's own shelf: which account a certificate belongs to (key: fingerprint in hexadecimal).
+const CERTIFICATES: &str = "certificate";
+/// The node's own shelf of secrets.
+const SECRETS: &str = "secret";
+
+/// Why credentials were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Core refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The credentials refused.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+}
+
+/// Accounts and their credentials.
+pub struct Accounts {
+    node: Node,
+    iterations: Iterations,
+    decoy: Decoy,
+    /// Checks passwords off the runtime's threads.
+    pub checker: PasswordChecker,
+    /// Slows guessing down.
+    pub throttle: Throttle,
+}
+
+impl Accounts {
+    /// The accounts of a node. Reads the node's secret, or makes one at first start.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn open(
+        node: Node,
+        iterations: Iterations,
+        throttle: ThrottleConfig,
+    ) -> Outcome<Arc<Self>> {
+        let fresh: Vec<u8> = [node.clock().random(), node.clock().random()]
+            .iter()
+            .flat_map(|n| n.to_be_bytes())
+            .collect();
+        let secret = node
+            .write(move |tx| {
+                let known = tx.document(&Owner::Node, SECRETS, "decoy")?;
+                if let Some(known) = known.and_then(|d| d.value) {
+                    return Ok(known);
+                }
+                let fresh = bytes::Bytes::from(fresh);
+                let made = Some(fresh.clone());
+                tx.put_document(&Owner::Node, SECRETS, "decoy", Expect::Absent, made)?;
+                Ok(fresh)
+            })
+            .await?;
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let remembered = NonZeroUsize::MIN.saturating_add(4095);
+        Ok(Arc::new(Self {
+            node,
+            iterations,
+            decoy: Decoy::new(&secret, iterations),
+            checker: PasswordChecker::new(rand::random(), remembered, cores, 256),
+            throttle: Throttle::new(throttle),
+        }))
+    }
+
+    /// Unix time in milliseconds, by the node's clock: what the throttle counts with.
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.node.now().0).unwrap_or(0)
+    }
+
+    /// Iteration counts for new credentials.
+    pub fn iterations(&self) -> Iterations {
+        self.iterations
+    }
+
+    /// What a protocol's listeners accept: everything, TLS required.
+    pub fn policy(&self, scope: &str) -> Policy {
+        Policy::new(scope, self.decoy.clone())
+    }
+
+    /// The credentials of an account; `None` where it has none.
+    ///
+    /// # Errors
+    /// When the store can't be read or a record is damaged.
+    pub async fn credentials(
+        &self,
+        account: &Address,
+    ) -> Result<Option<Credentials>, AccountError> {
+        let account = account.clone();
+        let found = self.node.read(move |node| read(node, &account)).await?;
+        Ok(found.map(|bytes| Credentials::decode(&bytes)).transpose()?)
+    }
+
+    /// Makes an account with a passphrase. `by_admin` may give reserved names.
+    ///
+    /// # Errors
+    /// When the name is taken or reserved, or the passphrase is not usable.
+    pub async fn create(
+        &self,
+        domain: &Domain,
+        name: &Name,
+        passphrase: Secret,
+        by_admin: bool,
+    ) -> Result<Address, AccountError> {
+        let (iterations, now) = (self.iterations, self.now_ms());
+        let made = tokio::task::spawn_blocking(move || {
+            Credentials::with_passphrase(&passphrase, iterations, now, &mut rand::rng())
+        });
+        let made = made.await.map_err(|_| Refusal::TryLater)??;
+        let (domain, name) = (domain.clone(), name.clone());
+        let address = Address::account(&domain, &name);
+        self.node
+            .write(move |tx| {
+                let account = ops::accounts::create(tx, &domain, &name, by_admin)?;
+                put(tx, &account.address, &made)
+            })
+            .await?;
+        Ok(address)
+    }
+
+    /// Changes an account's credentials. `change` may do heavy work: it runs on a blocking thread, and again if
+    /// somebody else changed them meanwhile.
+    ///
+    /// # Errors
+    /// What `change` refused with, or [`Refusal::NotFound`].
+    pub async fn change<T: Send + 'static>(
+        &self,
+        account: &Address,
+        change: impl Fn(&mut Credentials) -> Result<T, CredentialError> + Send + Sync + 'static,
+    ) -> Result<T, AccountError> {
+        let change = Arc::new(change);
+        loop {
+            let (of, run, iterations) = (account.clone(), change.clone(), self.iterations);
+            let worked = self.node.read(move |node| {
+                node.account(&of)?.ok_or(Refusal::NotFound)?;
+                let found = node.store().document(&(&of).into(), CREDENTIALS, MAIN)?;
+                let found = found.filter(|d| d.value.is_some());
+                let expect = found
+                    .as_ref()
+                    .map_or(Expect::Absent, |d| Expect::Version(d.version));
+                let credentials = match found.and_then(|d| d.value) {
+                    Some(bytes) => Credentials::decode(&bytes),
+                    None => Ok(Credentials::empty(iterations, &mut rand::rng())),
+                };
+                Ok(credentials.and_then(|mut credentials| {
+                    let before = credentials.clone();
+                    let done = run(&mut credentials)?;
+                    Ok((expect, before, credentials, done))
+                }))
+            });
+            let (expect, before, after, done) = worked.await??;
+            let of = account.clone();
+            let written = self.node.write(move |tx| {
+                let bytes = after.encode();
+                tx.put_document(&(&of).into(), CREDENTIALS, MAIN, expect, Some(bytes.into()))?;
+                for gone in before.certificates() {
+                    if after.certificate(&gone.fingerprint).is_none() {
+                        name_certificate(tx, &gone.fingerprint, None)?;
+                    }
+                }
+                for certificate in after.certificates() {
+                    name_certificate(tx, &certificate.fingerprint, Some(&of))?;
+                }
+                Ok(())
+            });
+            match written.await {
+                Ok(()) => return Ok(done),
+                Err(Refusal::Conflict) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    /// Answers [`Step::Lookup`](crate::sasl::Step::Lookup) for logins at `domain`.
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub async fn lookup(&self, domain: &Domain, wanted: &Wanted) -> Result<Lookup, Failure> {
+        let (domain, wanted) = (domain.clone(), wanted.clone());
+        let found = self.node.read(move |node| {
+            let address = match &wanted {
+                Wanted::Name(name) => address(&domain, name),
+                Wanted::Certificate {
+                    authzid: Some(wish),
+                    ..
+                } => address(&domain, wish),
+                Wanted::Certificate { fingerprint, .. } => {
+                    let key = hexadecimal(fingerprint);
+                    let owner = node.store().document(&Owner::Node, CERTIFICATES, &key)?;
+                    let text = owner.and_then(|d| d.value).unwrap_or_default();
+                    let text = std::str::from_utf8(&text).unwrap_or_default();
+                    Address::new(text)
+                        .ok()
+                        .filter(|a| a.domain() == Some(domain.as_str()))
+                }
+            };
+            let Some(address) = address else {
+                return Ok(Ok(nobody(&wanted)));
+            };
+            let (Some(account), Some(bytes)) = (node.account(&address)?, read(node, &address)?)
+            else {
+                return Ok(Ok(Lookup::Nobody {
+                    canonical: address.name().to_owned(),
+                }));
+            };
+            Ok(Credentials::decode(&bytes).map(|credentials| {
+                Lookup::Found(Found {
+                    account: address.as_str().into(),
+                    identities: vec![address.name().to_owned(), address.as_str().to_owned()],
+                    credentials: Arc::new(credentials),
+                    disabled: account.disabled,
+                })
+            }))
+        });
+        match found.await {
+            Ok(Ok(lookup)) => Ok(lookup),
+            Ok(Err(damaged)) => {
+                tracing::error!(%damaged, "credentials can't be read");
+                Err(Failure::Unavailable)
+            }
+            Err(_) => Err(Failure::Unavailable),
+        }
+    }
+}
+
+/// The name by which the throttle knows whoever a client wants to sign in as.
+pub fn throttle_name(domain: &Domain, name: &str) -> String {
+    address(domain, name).map_or_else(|| name.to_lowercase(), |a| a.as_str().to_owned())
+}
+
+fn nobody(wanted: &Wanted) -> Lookup {
+    let name = match wanted {
+        Wanted::Name(name) => name.as_str(),
+        Wanted::Certificate { authzid, .. } => authzid.as_deref().unwrap_or_default(),
+    };
+    Lookup::Nobody {
+        canonical: name.to_lowercase(),
+    }
+}
+
+/// `alice` or `alice@domain`.
+fn address(domain: &Domain, name: &str) -> Option<Address> {
+    let local = match name.rsplit_once('@') {
+        Some((local, host)) if host.eq_ignore_ascii_case(domain.as_str()) => local,
+        Some(_) => return None,
+        None => name,
+    };
+    Name::new(local)
+        .ok()
+        .map(|name| Address::account(domain, &name))
+}
+
+fn read(node: &Node, account: &Address) -> Outcome<Option<bytes::Bytes>> {
+    let found = node.store().document(&account.into(), CREDENTIALS, MAIN)?;
+    Ok(found.and_then(|d| d.value))
+}
+
+fn put(tx: &mut Tx<'_>, account: &Address, credentials: &Credentials) -> Outcome<()> {
+    let bytes = credentials.encode().into();
+    tx.put_document(
+        &account.into(),
+        CREDENTIALS,
+        MAIN,
+        Expect::Anything,
+        Some(bytes),
+    )?;
+    Ok(())
+}
+
+fn name_certificate(tx: &mut Tx<'_>, fingerprint: &[u8], of: Option<&Address>) -> Outcome<()> {
+    let key = hexadecimal(fingerprint);
+    let value = of.map(|a| bytes::Bytes::copy_from_slice(a.as_str().as_bytes()));
+    let known = tx.document(&Owner::Node, CERTIFICATES, &key)?;
+    // What is there already needs no write; a certificate that another account has stays that account's.
+    if value.is_some() && known.as_ref().is_some_and(|d| d.value.is_some()) {
+        return Ok(());
+    }
+    tx.put_document(&Owner::Node, CERTIFICATES, &key, Expect::Anything, value)?;
+    Ok(())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sammen_core::Options;
+    use sammen_core::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn accounts_are_made_found_and_changed() {
+        let domain = Domain::new("example.org").unwrap();
+        let node = Node::start(Arc::new(MemoryStore::new()), Options::new(domain.clone())).unwrap();
+        let accounts = Accounts::open(node, Iterations::quick(), ThrottleConfig::default())
+            .await
+            .unwrap();
+        let alice = Name::new("alice").unwrap();
+        let made = accounts
+            .create(&domain, &alice, "open sesame".into(), false)
+            .await
+            .unwrap();
+        let again = accounts
+            .create(&domain, &alice, "x y z".into(), false)
+            .await;
+        assert!(matches!(again, Err(AccountError::Refused(Refusal::Taken))));
+        for name in ["alice", "Alice", "ALICE@example.org"] {
+            let found = accounts.lookup(&domain, &Wanted::Name(name.into())).await;
+            assert!(matches!(found, Ok(Lookup::Found(f)) if &*f.account == made.as_str()));
+        }
+        for name in ["bob", "alice@other.org", ""] {
+            let found = accounts.lookup(&domain, &Wanted::Name(name.into())).await;
+            assert!(matches!(found, Ok(Lookup::Nobody { .. })), "{name}");
+        }
+        let before = accounts.credentials(&made).await.unwrap().unwrap();
+        accounts
+            .change(&made, |c| {
+                c.set_passphrase(
+                    &"other words".into(),
+                    Iterations::quick(),
+                    0,
+                    &mut rand::rng(),
+                )
+            })
+            .await
+            .unwrap();
+        let after = accounts.credentials(&made).await.unwrap().unwrap();
+        assert!(before.matching_password(&"open sesame".into()).is_some());
+        assert!(after.matching_password(&"open sesame".into()).is_none());
+        assert!(after.matching_password(&"other words".into()).is_some());
+    }
+}

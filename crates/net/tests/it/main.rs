@@ -1,0 +1,8 @@
+//! Plays between clients and what `sammen-net` offers them, over loopback.
+
+mod client;
+mod http;
+mod listener;
+mod sasl;
+mod tls;
+mod world;
