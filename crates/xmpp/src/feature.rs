@@ -1,0 +1,104 @@
+//! The one list of features. A feature is a file: it says what it announces, which IQs it answers and what else it
+//! wants to hear of, and knows no other feature.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use sammen_core::live::{Announced, Payload, StateChange};
+
+use crate::client::Client;
+use crate::iq::{Iq, Where};
+use crate::wire::{Element, Jid, StanzaError};
+
+/// A future on the heap.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What an IQ handler returns: the child of the result (`None` for an empty result), or an error.
+pub type IqAnswer = Result<Option<Element>, StanzaError>;
+
+/// Who answers which IQ.
+pub struct IqHandler {
+    /// Name of the child.
+    pub name: &'static str,
+    /// Namespace of the child.
+    pub ns: &'static str,
+    /// Answers `get`.
+    pub get: bool,
+    /// Answers `set`.
+    pub set: bool,
+    /// At which addresses.
+    pub at: &'static [Where],
+    /// Answers.
+    pub handle: fn(Arc<Client>, Iq) -> BoxFuture<IqAnswer>,
+}
+
+/// A stanza to an address that the feature serves (rooms). An error is sent back to the sender.
+pub type StanzaHook = fn(Arc<Client>, Jid, Element) -> BoxFuture<Result<(), StanzaError>>;
+
+/// Something that the node can do.
+pub struct Feature {
+    /// For logs.
+    pub name: &'static str,
+    /// Namespaces that disco#info tells at an address.
+    pub disco: fn(Where) -> &'static [&'static str],
+    /// Identities (category, type) that disco#info tells at an address.
+    pub identities: fn(Where) -> &'static [(&'static str, &'static str)],
+    /// IQs.
+    pub iqs: &'static [IqHandler],
+    /// Presence to a room or occupant (`to` is the second argument). At most one feature has it.
+    pub room_presence: Option<StanzaHook>,
+    /// Messages to a room or occupant. At most one feature has it. The hook submits with [`Client::submit`].
+    pub room_message: Option<StanzaHook>,
+    /// A committed event of a room for this client: write it to the client. On the hot path.
+    pub room_event: Option<fn(&Arc<Client>, &Arc<Announced>)>,
+    /// A change of live state that is not presence, contacts or typing between two people; true when it was mine.
+    pub state: Option<fn(&Arc<Client>, &Arc<StateChange>) -> bool>,
+    /// A payload of [`StateChange::Custom`] of this protocol; true when it was mine.
+    pub custom: Option<fn(&Arc<Client>, &Payload) -> bool>,
+    /// Live state was lost (the client read too slowly): show it anew.
+    pub state_lost: Option<fn(Arc<Client>) -> BoxFuture<()>>,
+    /// Presence that the client broadcasts, before it goes out: to add to it.
+    pub stamp: Option<fn(Arc<Client>, Element) -> BoxFuture<Element>>,
+    /// After initial presence was handled.
+    pub available: Option<fn(Arc<Client>) -> BoxFuture<()>>,
+    /// After the client's features (XEP-0115, `+notify` among them) became known or changed.
+    pub caps: Option<fn(Arc<Client>) -> BoxFuture<()>>,
+    /// A contact's resource became available to this client for the first time (second argument: its full address).
+    pub contact: Option<fn(&Arc<Client>, &Jid)>,
+    /// The client went unavailable or its session ends; room occupancies included.
+    pub gone: Option<fn(Arc<Client>) -> BoxFuture<()>>,
+}
+
+impl Feature {
+    /// A feature that does nothing; others override fields of it.
+    pub const NONE: Feature = Feature {
+        name: "",
+        disco: |_| &[],
+        identities: |_| &[],
+        iqs: &[],
+        room_presence: None,
+        room_message: None,
+        room_event: None,
+        state: None,
+        custom: None,
+        state_lost: None,
+        stamp: None,
+        available: None,
+        caps: None,
+        contact: None,
+        gone: None,
+    };
+}
+
+/// All features.
+pub static FEATURES: &[&Feature] = &[];
+
+/// The handler of an IQ; whether the name is known at that address at all is not told apart.
+pub fn handler(iq: &Iq) -> Option<&'static IqHandler> {
+    FEATURES.iter().flat_map(|f| f.iqs).find(|h| {
+        h.ns == iq.child.ns()
+            && h.name == iq.child.name()
+            && (if iq.set { h.set } else { h.get })
+            && h.at.contains(&iq.at)
+    })
+}
