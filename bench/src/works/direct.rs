@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Setting, Stretch, add_latencies, add_verdict, crowd};
+use super::{STALLED, Setting, Stretch, add_latencies, add_verdict, crowd};
 use crate::conn::Tap;
 use crate::latency::Latencies;
 use crate::marker::{self, Markers};
@@ -302,11 +302,16 @@ impl Shared {
     /// Waits for the last arrival. If it does not come, says what the first pairs' sockets hold and goes on: the verdict
     /// counts the loss.
     async fn wait(&self, pairs: &[Rc<Pair>], patience: Duration) -> io::Result<Instant> {
-        if self.left.get() > 0 && timeout(patience, self.done.notified()).await.is_err() {
-            eprintln!(
-                "load: {} messages did not arrive within {patience:?}",
-                self.left.get()
-            );
+        let end = Instant::now() + patience;
+        while self.left.get() > 0 {
+            let before = self.left.get();
+            let done = timeout(STALLED.min(patience), self.done.notified())
+                .await
+                .is_ok();
+            if done || (self.left.get() < before && Instant::now() < end) {
+                continue;
+            }
+            eprintln!("load: {} messages did not arrive", self.left.get());
             for pair in pairs.iter().take(3) {
                 eprintln!(
                     "load: to the sender of {}: {}",
@@ -314,6 +319,7 @@ impl Shared {
                     pair.a.leftovers()
                 );
             }
+            break;
         }
         Ok(self.last.get())
     }

@@ -9,6 +9,7 @@ use memchr::memmem;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::STALLED;
 use crate::conn::Tap;
 use crate::latency::Latencies;
 use crate::marker::Markers;
@@ -133,17 +134,17 @@ pub async fn run(
     } else {
         windowed(&sender, &shared, drive, &write).await?;
     }
-    let all = async {
-        while shared.complete.get() < drive.count {
-            shared.moved.notified().await;
+    while shared.complete.get() < drive.count {
+        let before = shared.deliveries.get();
+        let moved = timeout(STALLED.min(drive.patience), shared.moved.notified()).await;
+        if moved.is_err() && shared.deliveries.get() == before {
+            let complete = shared.complete.get();
+            eprintln!(
+                "load: {complete} of {} messages reached everybody",
+                drive.count
+            );
+            break;
         }
-    };
-    if timeout(drive.patience, all).await.is_err() {
-        eprintln!(
-            "load: {} of {} messages reached everybody",
-            shared.complete.get(),
-            drive.count
-        );
     }
     tasks.iter().for_each(|task| task.abort());
     for task in tasks {
@@ -177,7 +178,7 @@ async fn windowed(
         }
         sender.send(&out).await?;
         if sent < drive.count
-            && timeout(drive.patience, shared.moved.notified())
+            && timeout(STALLED.min(drive.patience), shared.moved.notified())
                 .await
                 .is_err()
         {

@@ -20,6 +20,9 @@ use crate::latency::Latencies;
 use crate::meter::{Meter, own_cpu};
 use crate::seen::Verdict;
 
+/// When nothing has arrived for so long, nothing will.
+const STALLED: Duration = Duration::from_secs(60);
+
 /// What every work needs to know.
 pub struct Setting {
     /// The server's processes.
