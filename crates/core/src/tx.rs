@@ -126,6 +126,19 @@ impl<'a> Tx<'a> {
         self.shared.convo(self.store, id)?.ok_or(Refusal::NotFound)
     }
 
+    /// The conversations in which an address has a member's row or is one of the pair, this batch's included.
+    pub fn conversations_of(&mut self, address: &Address) -> Outcome<Vec<ConversationId>> {
+        let mut found = self.store.conversations_of(address)?;
+        let here = self.convos.values();
+        found.extend(
+            here.filter(|c| c.has(address) || c.member(address).is_some())
+                .map(|c| c.id()),
+        );
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
     /// A conversation by its key.
     pub fn convo_by_key(&mut self, key: &ConversationKey) -> Outcome<Option<Arc<Convo>>> {
         if let Some(id) = self.cache.keys.get(key).copied() {
