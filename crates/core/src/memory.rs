@@ -1,6 +1,6 @@
 //! An in-memory store for tests: simple and obviously right, the oracle that other stores are compared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ struct Tables {
     outbox: BTreeMap<Seq, OutboxRow>,
     blobs: BTreeMap<BlobId, Bytes>,
     references: Vec<Reference>,
+    /// Finished and not yet referred to.
+    fresh: BTreeSet<BlobId>,
 }
 
 /// The store. Cheap to make; everything is gone when it is dropped.
@@ -73,19 +75,12 @@ impl MemoryStore {
     }
 }
 
-fn is_speech(content: &Content) -> bool {
-    !matches!(
-        content,
-        Content::Membership(_) | Content::Room(_) | Content::Marker(_)
-    )
-}
-
 impl Tables {
     fn apply(&mut self, write: &Write) {
         match write {
             Write::Event(event) => {
                 self.start.0 = self.start.0.max(event.seq.0);
-                let speech = is_speech(&event.content);
+                let speech = event.content.belongs_to_speech();
                 self.log.insert(
                     event.seq,
                     Stored {
@@ -94,11 +89,14 @@ impl Tables {
                     },
                 );
             }
-            Write::Erase { seq, tombstone } => self.change(*seq, |event| {
-                event.content = tombstone.clone();
-                event.native = None;
-                event.relation = None;
-            }),
+            Write::Erase { seq, tombstone } => {
+                self.change(*seq, |event| {
+                    event.content = tombstone.clone();
+                    event.native = None;
+                    event.relation = None;
+                });
+                self.waiting.retain(|(_, _, _, waiting)| waiting != seq);
+            }
             Write::Accept {
                 seq,
                 acceptance,
@@ -133,8 +131,10 @@ impl Tables {
                 foreign,
                 seq,
             } => {
-                self.waiting
-                    .push((*conversation, *scheme, foreign.clone(), *seq));
+                let row = (*conversation, *scheme, foreign.clone(), *seq);
+                if !self.waiting.contains(&row) {
+                    self.waiting.push(row);
+                }
             }
             Write::Conversation(conversation) => {
                 self.start.0 = self.start.0.max(conversation.changed.0);
@@ -214,6 +214,7 @@ impl Tables {
                         self.references.remove(index);
                     }
                 } else {
+                    self.fresh.remove(id);
                     let size = self.blobs.get(id).map_or(0, |b| b.len() as u64);
                     let info = BlobInfo {
                         id: id.clone(),
@@ -265,7 +266,8 @@ impl Tables {
                     (Some(reader), Some(audience)) => {
                         event.author == *reader || audience.contains(reader)
                     }
-                    _ => true,
+                    (None, Some(_)) => false,
+                    (_, None) => true,
                 };
                 visible
                     && shown
@@ -300,9 +302,7 @@ struct Writer {
 impl BlobWriter for Writer {
     fn write(&mut self, bytes: &[u8]) -> StoreResult<()> {
         if (self.bytes.len() + bytes.len()) as u64 > self.most {
-            return Err(StoreError::TryLater(
-                "the blob is larger than it may be".into(),
-            ));
+            return Err(StoreError::Full);
         }
         self.bytes.extend_from_slice(bytes);
         Ok(())
@@ -311,10 +311,9 @@ impl BlobWriter for Writer {
     fn finish(self: Box<Self>) -> StoreResult<(BlobId, u64)> {
         let id = BlobId::of(&self.bytes);
         let size = self.bytes.len() as u64;
-        self.tables
-            .lock()
-            .blobs
-            .insert(id.clone(), self.bytes.into());
+        let mut tables = self.tables.lock();
+        tables.blobs.insert(id.clone(), self.bytes.into());
+        tables.fresh.insert(id.clone());
         Ok((id, size))
     }
 }
@@ -339,6 +338,15 @@ impl Store for MemoryStore {
             return Err(fault);
         }
         let mut tables = self.tables.lock();
+        for write in batch {
+            // What the blobs hold doesn't change within a batch.
+            if let Write::BlobRef { id, remove, .. } = write
+                && !remove
+                && !tables.blobs.contains_key(id)
+            {
+                return Err(StoreError::Damaged(format!("there is no blob {id}")));
+            }
+        }
         for write in batch {
             tables.apply(write);
         }
@@ -668,7 +676,8 @@ impl Store for MemoryStore {
 
     fn read_blob(&self, id: &BlobId, range: Range<u64>) -> StoreResult<Option<Bytes>> {
         let tables = self.tables.lock();
-        if !tables.references.iter().any(|r| r.info.id == *id) {
+        let referred = tables.references.iter().any(|r| r.info.id == *id);
+        if !referred && !tables.fresh.contains(id) {
             return Ok(None);
         }
         Ok(tables.blobs.get(id).map(|bytes| {
@@ -690,16 +699,15 @@ impl Store for MemoryStore {
     fn blobs_of(&self, owner: &Address) -> StoreResult<Vec<(String, BlobInfo)>> {
         let tables = self.tables.lock();
         let theirs = tables.references.iter().filter(|r| r.info.owner == *owner);
-        Ok(theirs.map(|r| (r.slot.clone(), r.info.clone())).collect())
+        let mut found: Vec<_> = theirs.map(|r| (r.slot.clone(), r.info.clone())).collect();
+        found.sort_by_key(|(_, info)| info.created);
+        Ok(found)
     }
 
     fn scrub(&self) -> StoreResult<()> {
         let mut tables = self.tables.lock();
-        let used: Vec<_> = tables
-            .references
-            .iter()
-            .map(|r| r.info.id.clone())
-            .collect();
+        let mut used = tables.fresh.clone();
+        used.extend(tables.references.iter().map(|r| r.info.id.clone()));
         tables.blobs.retain(|id, _| used.contains(id));
         Ok(())
     }

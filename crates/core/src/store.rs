@@ -182,7 +182,8 @@ pub struct HistoryQuery {
     /// Which conversations, each with the stretches the reader may see. The order of history is by place in one
     /// conversation; several are merged by (time, seq).
     pub sources: Vec<(ConversationId, Vec<Interval>)>,
-    /// Events with an audience are left out unless this one wrote them or is named.
+    /// Events with an audience are left out unless this one wrote them or is named, pending ones unless this one wrote
+    /// them; with `None`, all of these are left out.
     pub reader: Option<Address>,
     /// Only behind this event (exclusive), in the order of the result.
     pub after: Option<Anchor>,
@@ -362,7 +363,7 @@ pub trait Store: Send + Sync + 'static {
     /// Outbox rows for a destination or (with `None`) all, oldest first, also those whose time has not come.
     fn outbox(&self, destination: Option<&str>, limit: usize) -> StoreResult<Vec<OutboxRow>>;
 
-    /// Begins a blob of at most `most` bytes.
+    /// Begins a blob of at most `most` bytes; beyond that, writing is refused as [`StoreError::Full`].
     fn blob_writer(&self, most: u64) -> StoreResult<Box<dyn BlobWriter>>;
     /// What a slot holds.
     fn blob_by_slot(&self, slot: &str) -> StoreResult<Option<BlobInfo>>;

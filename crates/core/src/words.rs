@@ -88,7 +88,9 @@ fn has_phrase(words: &[String], phrase: &[String]) -> bool {
         return false;
     };
     words.windows(phrase.len()).any(|window| {
-        window.split_last().is_some_and(|(end, start)| start == whole && end.starts_with(last.as_str()))
+        window
+            .split_last()
+            .is_some_and(|(end, start)| start == whole && end.starts_with(last.as_str()))
     })
 }
 
@@ -102,7 +104,10 @@ mod tests {
 
     #[test]
     fn words_are_folded() {
-        assert_eq!(words("Grüße, ÉCOLE — ﬁne ＡＢＣ_x2"), ["gruße", "ecole", "fine", "abc", "x2"]);
+        assert_eq!(
+            words("Grüße, ÉCOLE — ﬁne ＡＢＣ_x2"),
+            ["gruße", "ecole", "fine", "abc", "x2"]
+        );
         assert_eq!(words("e\u{301}te\u{301}"), words("été"));
         assert!(words(" \n!?🙂").is_empty());
     }

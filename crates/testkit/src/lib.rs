@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod network;
 pub mod people;
+pub mod store_suite;
 
 pub use clock::TestClock;
 pub use network::ScriptedNetwork;

@@ -4,6 +4,7 @@ mod direct;
 mod elsewhere;
 mod erasure;
 mod rooms;
+mod store;
 
 use std::sync::Arc;
 
