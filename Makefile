@@ -10,24 +10,35 @@ SHELL := /bin/bash
 CARGO ?= cargo
 VENV  := .venv
 PY    := $(VENV)/bin/python
+HOST  := $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_SECONDS ?= 60
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
-DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi ii tmux
+DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi tmux openssl python3-venv
 
-.PHONY: run test test-rust lint interop tools bench bench-tools soak clean
+.PHONY: run test test-rust lint fuzz interop tools bench bench-tools soak clean
 
 run:
 	$(CARGO) build --release -p sammen
 	target/release/sammen try
 
-test: tools test-rust interop
+test: tools test-rust fuzz interop
 
 test-rust:
 	$(CARGO) test --workspace --locked
 
 interop: tools
 	$(CARGO) build --locked -p sammen
-	SAMMEN_BIN=target/debug/sammen $(PY) -m pytest interop -q -m "not peers"
+	SAMMEN_BIN=target/debug/sammen $(PY) -m pytest interop -q -m sammen
+
+# Each target for FUZZ_SECONDS; a crash leaves its input in fuzz/artifacts and fails.
+fuzz:
+	cd fuzz && for target in xml_stream irc_line sasl; do \
+	  mkdir -p corpus/$$target artifacts/$$target; \
+	  $(CARGO) run -q --locked --target $(HOST) --bin $$target -- corpus/$$target seeds/$$target \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
+	    -artifact_prefix=artifacts/$$target/ -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
 
 lint:
 	$(CARGO) fmt --all --check
@@ -42,7 +53,7 @@ tools: $(VENV)/.ready
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
 	  else echo "not installed:$$missing (their plays are skipped)"; fi; \
 	fi
-	@if [ -f interop/package.json ]; then cd interop && npm ci --no-audit --no-fund --silent; fi
+	@npm ci --prefix interop/node --no-audit --no-fund --silent
 
 $(VENV)/.ready: interop/requirements.txt
 	python3 -m venv $(VENV)
@@ -61,4 +72,4 @@ soak:
 
 clean:
 	$(CARGO) clean
-	rm -rf $(VENV) interop/node_modules
+	rm -rf $(VENV) interop/node/node_modules
