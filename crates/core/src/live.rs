@@ -309,6 +309,8 @@ pub struct Live {
     pub(crate) sessions: HashMap<SessionId, Arc<Session>>,
     pub(crate) by_account: HashMap<Address, Vec<Arc<Session>>>,
     pub(crate) rooms: HashMap<ConversationId, RoomLive>,
+    /// The rooms in which a session is.
+    inside: HashMap<SessionId, Vec<ConversationId>>,
 }
 
 impl Live {
@@ -334,12 +336,7 @@ impl Live {
 
     /// The rooms in which a session is.
     pub fn rooms_of(&self, session: SessionId) -> Vec<ConversationId> {
-        let inside = |room: &RoomLive| room.sessions.iter().any(|s| s.id == session);
-        self.rooms
-            .iter()
-            .filter(|(_, room)| inside(room))
-            .map(|(id, _)| *id)
-            .collect()
+        self.inside.get(&session).cloned().unwrap_or_default()
     }
 
     pub(crate) fn add(&mut self, session: Arc<Session>) {
@@ -386,6 +383,7 @@ impl Live {
         }
         occupant.sessions.push((session.clone(), presence));
         Arc::make_mut(&mut live.sessions).push(session.clone());
+        self.inside.entry(session.id).or_default().push(room);
         true
     }
 
@@ -404,7 +402,17 @@ impl Live {
         if live.sessions.is_empty() {
             self.rooms.remove(&room);
         }
+        self.is_outside(room, session);
         was_there
+    }
+
+    fn is_outside(&mut self, room: ConversationId, session: SessionId) {
+        if let Some(rooms) = self.inside.get_mut(&session) {
+            rooms.retain(|r| *r != room);
+            if rooms.is_empty() {
+                self.inside.remove(&session);
+            }
+        }
     }
 
     /// Takes all sessions of an address out of a room and returns them.
@@ -424,6 +432,9 @@ impl Live {
         Arc::make_mut(&mut live.sessions).retain(|s| s.account != *who);
         if live.sessions.is_empty() {
             self.rooms.remove(&room);
+        }
+        for (session, _) in &gone {
+            self.is_outside(room, session.id);
         }
         gone
     }

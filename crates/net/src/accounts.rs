@@ -322,7 +322,7 @@ mod tests {
             .await
             .unwrap();
         let again = accounts
-            .create(&domain, &alice, "x y z".into(), false)
+            .create(&domain, &alice, "some other words".into(), false)
             .await;
         assert!(matches!(again, Err(AccountError::Refused(Refusal::Taken))));
         for name in ["alice", "Alice", "ALICE@example.org"] {
