@@ -13,7 +13,7 @@ use crate::record::{self, flags};
 
 /// The columns of [`Row`], in its order.
 pub const COLUMNS: &str =
-    "seq, conversation, lane, pos, at, id_high, id_low, author, flags, target, body";
+    "seq, conversation, pos, at, id_high, id_low, author, flags, target, body";
 
 /// A row of the log as it lies there.
 #[derive(Clone, Debug)]
@@ -22,8 +22,6 @@ pub struct Row {
     pub seq: u64,
     /// Whose log.
     pub conversation: u64,
-    /// In line, beside, without a place.
-    pub lane: i64,
     /// Place.
     pub pos: i64,
     /// Time.
@@ -43,20 +41,19 @@ pub struct Row {
 impl Row {
     /// From a statement that selects [`COLUMNS`].
     pub fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let pos: [u8; 8] = row.get(3)?;
-        let high: i64 = row.get(5)?;
-        let low: i64 = row.get(6)?;
+        let pos: [u8; 8] = row.get(2)?;
+        let high: i64 = row.get(4)?;
+        let low: i64 = row.get(5)?;
         Ok(Self {
             seq: row.get::<_, i64>(0)? as u64,
             conversation: row.get::<_, i64>(1)? as u64,
-            lane: row.get(2)?,
             pos: (u64::from_be_bytes(pos) ^ (1 << 63)) as i64,
-            at: row.get(4)?,
+            at: row.get(3)?,
             id: (u128::from(high as u64) << 64) | u128::from(low as u64),
-            author: row.get(7)?,
-            flags: row.get(8)?,
-            target: row.get(9)?,
-            body: row.get_ref(10)?.as_blob()?.to_vec(),
+            author: row.get(6)?,
+            flags: row.get(7)?,
+            target: row.get(8)?,
+            body: row.get_ref(9)?.as_blob()?.to_vec(),
         })
     }
 
@@ -246,6 +243,10 @@ pub fn relations(
     target: EventId,
     limit: usize,
 ) -> StoreResult<Vec<Arc<Event>>> {
+    if target.0 == 0 {
+        // Zeros stand for a target that isn't known.
+        return Ok(Vec::new());
+    }
     let sql = format!("SELECT {COLUMNS} FROM log WHERE target = ?1 ORDER BY seq LIMIT ?2");
     let rows = db
         .prepare_cached(&sql)
