@@ -158,7 +158,7 @@ pub fn may_set_standing(convo: &Convo, by: &Principal, who: &Address, to: Standi
     }
 }
 
-/// May the principal give an occupant a role, or kick (`Role::None`)? (XEP-0045 §8.2–8.5, §9.6.)
+/// May the principal give an occupant a role, or kick (`Role::None`)? (XEP-0045 §8.2–8.5, §9.6–9.8.)
 pub fn may_set_role(convo: &Convo, by: &Principal, who: &Address, to: Role) -> Outcome<()> {
     let Some(address) = in_room(convo, by)? else {
         return Ok(());
@@ -170,15 +170,20 @@ pub fn may_set_role(convo: &Convo, by: &Principal, who: &Address, to: Role) -> O
         return Err(Refusal::NotFound);
     }
     let (mine, theirs) = (convo.standing(address), convo.standing(who));
-    let grants_moderation = to == Role::Moderator || convo.role(who) == Role::Moderator;
-    if grants_moderation && mine < Standing::Admin {
+    let now = convo.role(who);
+    if (to == Role::Moderator || now == Role::Moderator) && mine < Standing::Admin {
         return Err(Refusal::Forbidden("only admins make and unmake moderators"));
     }
-    if theirs >= Standing::Admin
-        && to < Role::Moderator
-        && (mine <= theirs || to != Role::None)
-        && address != who
-    {
+    let outranked = match to {
+        // §8.2: nobody is kicked by a moderator of lower affiliation.
+        Role::None => theirs > mine,
+        // §8.4, §9.7: voice and moderation of admins and owners are taken by nobody; voice is not taken from one whose
+        // affiliation is at or above the moderator's.
+        Role::Visitor | Role::Participant if theirs >= Standing::Admin => true,
+        Role::Visitor => now > Role::Visitor && theirs >= mine,
+        Role::Participant | Role::Moderator => false,
+    };
+    if outranked {
         return Err(Refusal::Forbidden("their standing is as high as yours"));
     }
     Ok(())
@@ -212,5 +217,152 @@ fn gone(convo: &Convo) -> Outcome<()> {
         Err(Refusal::Gone(None))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Conversation, ConversationKey, Home, Settings};
+    use crate::ids::{ConversationId, Pos, Seq, Timestamp};
+    use crate::member::Member;
+
+    fn address(name: &str) -> Address {
+        Address::new(&format!("{name}@example.org")).unwrap_or_else(|_| unreachable!())
+    }
+
+    /// A moderated room with two of each standing; `mod-*` have the role of a moderator beside it.
+    fn room() -> Convo {
+        let ranks = [
+            ("owner", Standing::Owner, None),
+            ("owner2", Standing::Owner, None),
+            ("admin", Standing::Admin, None),
+            ("admin2", Standing::Admin, None),
+            ("member", Standing::Member, None),
+            ("member2", Standing::Member, None),
+            ("none", Standing::None, Some(Role::Participant)),
+            ("mod-member", Standing::Member, Some(Role::Moderator)),
+            ("mod-none", Standing::None, Some(Role::Moderator)),
+        ];
+        let members = ranks.map(|(name, standing, role)| {
+            let mut member = Member::new(address(name));
+            member.standing = standing;
+            member.role_override = role;
+            member.membership = Membership::Joined;
+            member
+        });
+        let key = Address::new("#town@example.org").unwrap_or_else(|_| unreachable!());
+        let conversation = Conversation {
+            id: ConversationId(1),
+            key: ConversationKey::Room(key),
+            home: Home::Node,
+            settings: Settings {
+                moderated: true,
+                ..Settings::default()
+            },
+            turned_encrypted: None,
+            created: Timestamp(0),
+            changed: Seq(0),
+            destroyed: false,
+            open_from: Pos(0),
+        };
+        Convo::new(conversation, members.to_vec())
+    }
+
+    #[test]
+    fn roles_are_given_and_taken_as_xep_0045_says() {
+        let room = room();
+        let (none, visitor, participant, moderator) = (
+            Role::None,
+            Role::Visitor,
+            Role::Participant,
+            Role::Moderator,
+        );
+        for (by, who, to, may, section) in [
+            ("mod-none", "none", none, true, "8.2"),
+            ("mod-none", "member", none, false, "8.2: lower affiliation"),
+            ("mod-member", "member", none, true, "8.2"),
+            ("mod-member", "admin", none, false, "8.2"),
+            ("admin", "owner", none, false, "8.2"),
+            ("admin", "admin2", none, true, "8.2"),
+            ("owner", "owner2", none, true, "8.2"),
+            ("admin", "admin", none, true, "8.2: oneself"),
+            ("member", "none", none, false, "8: moderators only"),
+            (
+                "mod-member",
+                "mod-none",
+                none,
+                false,
+                "5.1.3: moderators are kicked by admins",
+            ),
+            ("admin", "mod-none", none, true, "5.1.3"),
+            ("mod-member", "none", visitor, true, "8.4"),
+            (
+                "mod-none",
+                "none",
+                visitor,
+                false,
+                "8.4: at the moderator's level",
+            ),
+            (
+                "mod-member",
+                "member",
+                visitor,
+                false,
+                "8.4: at the moderator's level",
+            ),
+            ("admin", "member", visitor, true, "8.4"),
+            ("owner", "admin", visitor, false, "8.4: nobody"),
+            ("owner", "owner2", visitor, false, "8.4: nobody"),
+            ("admin", "none", moderator, true, "9.6"),
+            ("mod-member", "none", moderator, false, "9.6: admins only"),
+            ("admin", "mod-member", participant, true, "9.7"),
+            ("owner", "admin", participant, false, "9.7"),
+            (
+                "mod-member",
+                "mod-none",
+                participant,
+                false,
+                "9.7: admins only",
+            ),
+        ] {
+            let principal = Principal::Of(address(by));
+            let outcome = may_set_role(&room, &principal, &address(who), to);
+            assert_eq!(
+                outcome.is_ok(),
+                may,
+                "§{section}: {by} makes {who} {to:?}: {outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn standings_are_given_and_taken_as_xep_0045_says() {
+        use Standing as S;
+        let room = room();
+        for (by, who, to, may, section) in [
+            ("admin", "member", S::Outcast, true, "9.1"),
+            ("admin", "admin2", S::Outcast, false, "9.1"),
+            ("admin", "owner", S::Outcast, false, "9.1"),
+            ("admin", "none", S::Member, true, "9.3"),
+            ("admin", "member", S::None, true, "9.4"),
+            ("admin", "member", S::Admin, false, "10.6: owners only"),
+            ("admin", "admin2", S::Member, false, "10.7: owners only"),
+            ("admin", "none", S::Owner, false, "10.3: owners only"),
+            ("mod-member", "none", S::Member, false, "9.3: admins only"),
+            ("member", "none", S::Outcast, false, "9.1: admins only"),
+            ("owner", "admin", S::Outcast, true, "9.1"),
+            ("owner", "member", S::Owner, true, "10.3"),
+            ("owner", "owner2", S::Admin, true, "10.4"),
+            ("owner", "admin", S::None, true, "10.7"),
+        ] {
+            let principal = Principal::Of(address(by));
+            let outcome = may_set_standing(&room, &principal, &address(who), to);
+            assert_eq!(
+                outcome.is_ok(),
+                may,
+                "§{section}: {by} makes {who} {to:?}: {outcome:?}"
+            );
+        }
     }
 }

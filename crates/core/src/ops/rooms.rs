@@ -316,6 +316,99 @@ pub fn exit(
     Ok(())
 }
 
+/// Takes a session out of a room because its person left on purpose (XEP-0045 §7.14). Where it was the last one the
+/// membership ends too, unless `stays`; in a room that does not persist it always does.
+///
+/// # Errors
+/// When there is no such room.
+pub fn depart(
+    tx: &mut Tx<'_>,
+    session: SessionId,
+    who: &Address,
+    room: ConversationId,
+    stays: bool,
+    reason: Option<String>,
+    origin: &Origin,
+) -> Outcome<()> {
+    let convo = tx.convo(room)?;
+    let others = has_other_session(tx, room, who, session);
+    let stays = stays && convo.conversation.settings.persistent;
+    if others || stays || !convo.has(who) {
+        return exit(tx, session, who, room);
+    }
+    leave(tx, who, room, reason, origin).map(drop)
+}
+
+/// Whether a person is in a room with another session than this one.
+pub(crate) fn has_other_session(
+    tx: &Tx<'_>,
+    room: ConversationId,
+    who: &Address,
+    session: SessionId,
+) -> bool {
+    let live = tx.shared.live.read();
+    live.room(room)
+        .and_then(|r| r.occupants.get(who))
+        .is_some_and(|o| o.sessions.iter().any(|(s, _)| s.id != session))
+}
+
+/// Reserves a nick and makes its holder a member of an open room (XEP-0045 §7.10). Who is in the room goes by it at once.
+///
+/// # Errors
+/// When the room is closed to this one or gives voice by standing, or the nick is taken.
+pub fn register(
+    tx: &mut Tx<'_>,
+    who: &Address,
+    room: ConversationId,
+    nick: &str,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let convo = tx.convo(room)?;
+    may_register(&convo, who)?;
+    check_nick(&convo, who, nick)?;
+    if convo.member(who).is_none() && convo.members.len() >= tx.limits().members {
+        return Err(Refusal::TooMany);
+    }
+    let convo = if convo.has(who) {
+        set_nick(tx, who, room, nick, origin)?
+    } else {
+        let mut member = convo
+            .member(who)
+            .map_or_else(|| Member::new(who.clone()), |m| (**m).clone());
+        member.nick = Some(Arc::from(nick));
+        tx.put_member(&convo, member)
+    };
+    if convo.standing(who) >= Standing::Member {
+        progress(tx, origin);
+        return Ok(convo);
+    }
+    set_standing(
+        tx,
+        &Principal::Node,
+        room,
+        who,
+        Standing::Member,
+        None,
+        origin,
+    )
+}
+
+/// May this one reserve a nick? Members always; others in open rooms in which that gives nothing else.
+///
+/// # Errors
+/// When not.
+pub fn may_register(convo: &Convo, who: &Address) -> Outcome<()> {
+    let settings = &convo.conversation.settings;
+    match convo.standing(who) {
+        Standing::Outcast => Err(Refusal::Banned),
+        Standing::None if settings.join_rule != JoinRule::Open => Err(Refusal::MembersOnly),
+        Standing::None if settings.moderated => {
+            Err(Refusal::Forbidden("only admins make members of this room"))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn leave_occupancy(
     live: &mut Live,
     convo: &Arc<Convo>,
@@ -432,7 +525,7 @@ fn remove(
                 by: Some(by.clone()),
                 origin: origin.session,
                 evict: true,
-                before: None,
+                before: Some(convo_before),
             },
         );
     }
@@ -520,6 +613,10 @@ pub fn invite(
     }
     member.membership = Membership::Invited;
     member.invited_by = Some(inviter.clone());
+    // XEP-0045 §9.5: an invitation into a members-only room makes the invited a member, one into an open room does not.
+    if convo.conversation.settings.join_rule != JoinRule::Open {
+        member.standing = member.standing.max(Standing::Member);
+    }
     let content = membership(&member, MembershipAction::Invited, reason);
     let convo = tx.put_member(&convo, member);
     append(tx, &convo, Draft::new(&inviter, content, *origin));

@@ -13,6 +13,7 @@ use crate::live::{Presence, Session, Show, StateChange};
 use crate::mailbox::{CloseReason, Delivery, Mailbox};
 use crate::node::Node;
 use crate::ops::{presence, rooms};
+use crate::principal::Origin;
 use crate::refusal::{Outcome, Refusal};
 use crate::store::Write;
 use crate::tx::Tx;
@@ -164,7 +165,14 @@ fn sign_out(tx: &mut Tx<'_>, id: SessionId, account: &Address) -> Outcome<()> {
     let inside = tx.shared.live.read().rooms_of(id);
     let mut convos = Vec::new();
     for room in inside {
-        convos.push(tx.convo(room)?);
+        let convo = tx.convo(room)?;
+        // In a room that does not persist a membership ends with the last occupancy.
+        let temporary = !convo.conversation.settings.persistent && convo.has(account);
+        if temporary && !rooms::has_other_session(tx, room, account, id) {
+            rooms::leave(tx, account, room, None, &Origin::default())?;
+        } else {
+            convos.push(convo);
+        }
     }
     let account = account.clone();
     tx.after(move |live| {
