@@ -382,6 +382,11 @@ impl Node {
         self.shared.start.epoch
     }
 
+    /// How many writes wait for the writer.
+    pub fn pending_writes(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     /// The greatest committed seq.
     pub fn last_seq(&self) -> Seq {
         Seq(self.shared.last_seq.load(Ordering::Acquire))

@@ -7,6 +7,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     num::NonZeroUsize,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use lru::LruCache;
@@ -77,6 +78,9 @@ pub struct Throttle {
     config: ThrottleConfig,
     hash: RandomState,
     records: Mutex<Records>,
+    begun: AtomicU64,
+    right: AtomicU64,
+    given_up: AtomicU64,
 }
 
 /// Somebody has to wait this long before the next attempt is looked at.
@@ -110,7 +114,18 @@ impl Throttle {
             config,
             hash: RandomState::new(),
             records: Mutex::new(records),
+            begun: AtomicU64::new(0),
+            right: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
         }
+    }
+
+    /// Logins since the start, right and wrong ones. One that is under way counts as wrong until it is known.
+    pub fn logins(&self) -> (u64, u64) {
+        let right = self.right.load(Ordering::Relaxed);
+        let ended = right + self.given_up.load(Ordering::Relaxed);
+        let begun = self.begun.load(Ordering::Relaxed);
+        (right, begun.saturating_sub(ended))
     }
 
     /// May this login be tried now? `account` is the name in the form that accounts are searched by, whether there is
@@ -175,12 +190,14 @@ impl Throttle {
             record.failures = record.failures(now_ms, config.forget_ms).saturating_add(1);
             record.last_ms = now_ms;
         }
+        self.begun.fetch_add(1, Ordering::Relaxed);
         Ok(attempt)
     }
 
     /// The password was right, or no guess was made (the client gave up before). A right password also makes this
     /// account's login from this place a known one.
     pub fn succeeded(&self, attempt: Attempt) {
+        self.right.fetch_add(1, Ordering::Relaxed);
         self.give_back(&attempt);
         let records = &mut *self.records.lock();
         records
@@ -191,6 +208,7 @@ impl Throttle {
 
     /// No guess was made: the client gave up, or we could not check.
     pub fn aborted(&self, attempt: Attempt) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
         self.give_back(&attempt);
     }
 
@@ -279,6 +297,17 @@ mod tests {
             }
         }
         unreachable!()
+    }
+
+    #[test]
+    fn logins_are_counted() {
+        let throttle = Throttle::new(ThrottleConfig::default());
+        let here = IpAddr::from([192, 0, 2, 1]);
+        let begin = || throttle.begin("alice", here, false, 0).unwrap();
+        throttle.succeeded(begin());
+        throttle.aborted(begin());
+        drop(begin());
+        assert_eq!(throttle.logins(), (1, 1));
     }
 
     #[test]
