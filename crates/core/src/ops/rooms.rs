@@ -317,7 +317,7 @@ pub fn exit(
 }
 
 /// Takes a session out of a room because its person left on purpose (XEP-0045 §7.14). Where it was the last one the
-/// membership ends too, unless `stays`; in a room that does not persist it always does.
+/// membership ends too, unless `stays`; in a room that does not persist it always does. Returns whether it ended.
 ///
 /// # Errors
 /// When there is no such room.
@@ -329,14 +329,15 @@ pub fn depart(
     stays: bool,
     reason: Option<String>,
     origin: &Origin,
-) -> Outcome<()> {
+) -> Outcome<bool> {
     let convo = tx.convo(room)?;
     let others = has_other_session(tx, room, who, session);
     let stays = stays && convo.conversation.settings.persistent;
     if others || stays || !convo.has(who) {
-        return exit(tx, session, who, room);
+        exit(tx, session, who, room)?;
+        return Ok(false);
     }
-    leave(tx, who, room, reason, origin).map(drop)
+    leave(tx, who, room, reason, origin).map(|_| true)
 }
 
 /// Whether a person is in a room with another session than this one.
