@@ -228,6 +228,8 @@ pub enum Typing {
 pub enum ContactCause {
     /// The account itself edited it.
     Edited,
+    /// The account took it off its list.
+    Removed,
     /// The contact asks to see the account's presence.
     Asks,
     /// The contact allowed the account to see theirs.

@@ -73,6 +73,8 @@ struct Queue {
     /// Up to where the log holds what the queue dropped.
     lag_upto: Seq,
     state_lost: bool,
+    /// A `Closed` waits (or was taken).
+    closed: Option<CloseReason>,
 }
 
 /// A session's queue. Many push, one reads.
@@ -85,7 +87,12 @@ pub struct Mailbox {
 impl Mailbox {
     /// Adds a delivery without a bound: for answers and the end, of which a session causes few.
     pub(crate) fn push(&self, delivery: Delivery) {
-        self.queue.lock().items.push_back(delivery);
+        let mut queue = self.queue.lock();
+        if let Delivery::Closed(why) = &delivery {
+            queue.closed.get_or_insert(*why);
+        }
+        queue.items.push_back(delivery);
+        drop(queue);
         self.bell.notify_one();
     }
 
@@ -146,6 +153,18 @@ impl Mailbox {
             let notified = self.bell.notified();
             if self.take(into, most) > 0 {
                 return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Waits until the node ends the session, and takes nothing: for sessions that nobody reads just now.
+    pub async fn closed(&self) -> CloseReason {
+        loop {
+            let notified = self.bell.notified();
+            let closed = self.queue.lock().closed;
+            if let Some(why) = closed {
+                return why;
             }
             notified.await;
         }

@@ -87,7 +87,7 @@ pub fn remove(tx: &mut Tx<'_>, account: &Address, of: &Address) -> Outcome<Arc<C
         blocked: contact.blocked,
         ..Contact::default()
     };
-    put(tx, account, of, contact, ContactCause::Edited)
+    put(tx, account, of, contact, ContactCause::Removed)
 }
 
 /// Asks to see someone's presence (`subscribe`). `note` is what the asker's client wrote, shown until it is answered.
