@@ -58,6 +58,8 @@ pub struct Tx<'a> {
     pub(crate) documents: HashMap<(Owner, String, String), Document>,
     pub(crate) events: HashMap<EventId, Arc<Event>>,
     pub(crate) aliases: HashMap<(ConversationId, Scheme, Address, String), Seq>,
+    /// Cursor and counter of devices: written once a batch, the last value of each.
+    pub(crate) progress: HashMap<DeviceId, (Option<Seq>, Option<u32>)>,
 }
 
 impl<'a> Tx<'a> {
@@ -90,6 +92,12 @@ impl<'a> Tx<'a> {
     /// Adds a write.
     pub fn write(&mut self, write: Write) {
         self.writes.push(write);
+    }
+
+    /// Moves a device's cursor, its counter or both, with this batch.
+    pub fn progress(&mut self, id: DeviceId, cursor: Option<Seq>, inbound: Option<u32>) {
+        let known = self.progress.entry(id).or_default();
+        *known = (cursor.or(known.0), inbound.or(known.1));
     }
 
     /// Adds a change of what lives, to run after the commit in the order of this batch.

@@ -10,7 +10,7 @@ use crate::live::Live;
 use crate::mailbox::{CloseReason, Delivery};
 use crate::node::Shared;
 use crate::refusal::Refusal;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Write};
 use crate::tx::{Cache, Post, Tx};
 
 /// A write on its way to the writer: checks and builds, and leaves an answer in the posts.
@@ -45,6 +45,7 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
             documents: HashMap::new(),
             events: HashMap::new(),
             aliases: HashMap::new(),
+            progress: HashMap::new(),
         };
         // A write that panics is a defect; it must cost its own batch and not the node.
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -54,13 +55,20 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
         }));
         let Tx {
             now,
-            writes,
+            mut writes,
             posts,
             convos,
             accounts,
             contacts,
+            progress,
             ..
         } = tx;
+        let moved = progress.into_iter();
+        writes.extend(moved.map(|(id, (cursor, inbound))| Write::DeviceProgress {
+            id,
+            cursor,
+            inbound,
+        }));
         let committed = match run {
             Err(_) => Err(StoreError::TryLater("a write panicked".into())),
             Ok(()) if writes.is_empty() => Ok(()),

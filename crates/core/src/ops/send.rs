@@ -332,11 +332,7 @@ fn release_waiting(
 /// Writes the device's counter with the batch.
 pub(crate) fn progress(tx: &mut Tx<'_>, origin: &Origin) {
     if let (Some(id), Some(inbound)) = (origin.device, origin.inbound) {
-        tx.write(Write::DeviceProgress {
-            id,
-            cursor: None,
-            inbound: Some(inbound),
-        });
+        tx.progress(id, None, Some(inbound));
     }
 }
 

@@ -210,11 +210,7 @@ pub fn save_device(tx: &mut Tx<'_>, device: &Device) {
 
 /// Moves a device's cursor.
 pub fn progress(tx: &mut Tx<'_>, id: DeviceId, cursor: Option<Seq>, inbound: Option<u32>) {
-    tx.write(Write::DeviceProgress {
-        id,
-        cursor,
-        inbound,
-    });
+    tx.progress(id, cursor, inbound);
 }
 
 /// Forgets a device and ends its sessions.
