@@ -84,6 +84,11 @@ impl<'a> Tx<'a> {
         &*self.shared.clock
     }
 
+    /// Looks at what lives, as it is before this batch is announced.
+    pub fn live<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
+        look(&self.shared.live.read())
+    }
+
     /// Limits of this node.
     pub fn limits(&self) -> &crate::limits::Limits {
         &self.shared.limits
