@@ -1,0 +1,359 @@
+//! Coming and going: making a room, joining, entering with a session, leaving, nicks, invitations.
+
+use super::*;
+
+/// Makes a room; the one who makes it is its owner and in it.
+///
+/// # Errors
+/// When the address is taken or not ours, or the account owns too many.
+pub fn create(
+    tx: &mut Tx<'_>,
+    who: &Principal,
+    address: &Address,
+    settings: Settings,
+    nick: Option<&str>,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let owner = who.address().cloned();
+    let ours = address
+        .domain()
+        .is_some_and(|d| tx.shared.domains.iter().any(|own| own.as_str() == d));
+    if !address.is_room() || !ours {
+        return Err(Refusal::NotFound);
+    }
+    if matches!(who, Principal::Of(a) if !a.is_account())
+        || (matches!(who, Principal::Of(_)) && !tx.shared.rooms_by_anyone)
+    {
+        return Err(Refusal::Forbidden("you may not make rooms here"));
+    }
+    let key = ConversationKey::Room(address.clone());
+    if tx.convo_by_key(&key)?.is_some() {
+        return Err(Refusal::Taken);
+    }
+    if let Some(owner) = &owner {
+        check_room_count(tx, owner)?;
+    }
+    let nick = match (&owner, nick) {
+        (_, Some(nick)) if !valid_nick(nick) => return Err(Refusal::InvalidName),
+        (_, Some(nick)) => Some(nick.to_owned()),
+        (Some(owner), None) => Some(owner.name().to_owned()),
+        (None, None) => None,
+    };
+    let convo = tx.create_convo(key, settings, Home::Node);
+    let author = owner.clone().unwrap_or_else(|| address.clone());
+    append(
+        tx,
+        &convo,
+        Draft::new(&author, Content::Room(RoomChange::Created), *origin),
+    );
+    let Some(owner) = owner else { return Ok(convo) };
+    let mut member = Member::new(owner.clone());
+    member.standing = Standing::Owner;
+    Ok(admit(tx, &convo, member, nick.as_deref(), &owner, origin))
+}
+
+/// Becomes a member (nothing changes for one who is). A pending invitation is used up.
+///
+/// # Errors
+/// When the room does not let the address in, or the nick is taken.
+pub fn join(
+    tx: &mut Tx<'_>,
+    who: &Address,
+    room: ConversationId,
+    nick: Option<&str>,
+    password: Option<&str>,
+    fits: &dyn Fn(&Mask) -> bool,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let convo = tx.convo(room)?;
+    permission::may_join(&convo, who, password, fits)?;
+    let known = convo.member(who).cloned();
+    if known.as_ref().is_some_and(|m| m.is_joined()) {
+        return match nick {
+            Some(nick) if known.as_ref().and_then(|m| m.nick.as_deref()) != Some(nick) => {
+                set_nick(tx, who, room, nick, origin)
+            }
+            _ => Ok(convo),
+        };
+    }
+    if convo.members.len() >= tx.limits().members {
+        return Err(Refusal::RoomFull);
+    }
+    let wanted = nick
+        .or(known.as_ref().and_then(|m| m.nick.as_deref()))
+        .unwrap_or(who.name())
+        .to_owned();
+    check_nick(&convo, who, &wanted)?;
+    check_room_count(tx, who)?;
+    let member = known.map_or_else(|| Member::new(who.clone()), |m| (*m).clone());
+    Ok(admit(tx, &convo, member, Some(&wanted), who, origin))
+}
+
+/// Brings a session into a room of which its account is a member. What the session gets in `entered` (called in order
+/// with the log: everything up to `seq` is history to it, everything later will be delivered) it must show first.
+///
+/// # Errors
+/// When the account is not in the room.
+pub fn enter(
+    tx: &mut Tx<'_>,
+    session: SessionId,
+    who: &Address,
+    room: ConversationId,
+    presence: Presence,
+) -> Outcome<Entered> {
+    let convo = tx.convo(room)?;
+    if !convo.has(who) {
+        return Err(Refusal::NotJoined);
+    }
+    let seq = tx.last_seq();
+    let (who, convo_out) = (who.clone(), convo.clone());
+    let presence = Arc::new(presence);
+    tx.after(move |live| {
+        let Some(own) = live.session(session).cloned() else {
+            return;
+        };
+        let new = live.enter(room, &own, presence);
+        let sessions = live
+            .room(room)
+            .and_then(|r| r.occupants.get(&who))
+            .map(|o| o.sessions.clone())
+            .unwrap_or_default();
+        let change = OccupantChange {
+            convo,
+            who,
+            kind: if new {
+                OccupantKind::Entered
+            } else {
+                OccupantKind::Updated
+            },
+            old_nick: None,
+            reason: None,
+            by: None,
+            origin: Some(session),
+            sessions,
+            before: None,
+        };
+        live.tell_room(room, &Arc::new(StateChange::Occupant(change)));
+    });
+    Ok(Entered {
+        convo: convo_out,
+        seq,
+    })
+}
+
+/// A session is in a room now.
+#[derive(Clone, Debug)]
+pub struct Entered {
+    /// The room.
+    pub convo: Arc<Convo>,
+    /// Everything up to here is history to the session.
+    pub seq: crate::ids::Seq,
+}
+
+/// Takes a session out of a room; the membership stays.
+pub fn exit(
+    tx: &mut Tx<'_>,
+    session: SessionId,
+    who: &Address,
+    room: ConversationId,
+) -> Outcome<()> {
+    let convo = tx.convo(room)?;
+    let who = who.clone();
+    tx.after(move |live| leave_occupancy(live, &convo, session, &who));
+    Ok(())
+}
+
+/// Takes a session out of a room because its person left on purpose (XEP-0045 §7.14). Where it was the last one the
+/// membership ends too, unless `stays`; in a room that does not persist it always does. Returns whether it ended.
+///
+/// # Errors
+/// When there is no such room.
+pub fn depart(
+    tx: &mut Tx<'_>,
+    session: SessionId,
+    who: &Address,
+    room: ConversationId,
+    stays: bool,
+    reason: Option<String>,
+    origin: &Origin,
+) -> Outcome<bool> {
+    let convo = tx.convo(room)?;
+    let others = has_other_session(tx, room, who, session);
+    let stays = stays && convo.conversation.settings.persistent;
+    if others || stays || !convo.has(who) {
+        exit(tx, session, who, room)?;
+        return Ok(false);
+    }
+    leave(tx, who, room, reason, origin).map(|_| true)
+}
+
+/// Whether a person is in a room with another session than this one.
+pub(crate) fn has_other_session(
+    tx: &Tx<'_>,
+    room: ConversationId,
+    who: &Address,
+    session: SessionId,
+) -> bool {
+    let live = tx.shared.live.read();
+    live.room(room)
+        .and_then(|r| r.occupants.get(who))
+        .is_some_and(|o| o.sessions.iter().any(|(s, _)| s.id != session))
+}
+
+pub(crate) fn leave_occupancy(
+    live: &mut Live,
+    convo: &Arc<Convo>,
+    session: SessionId,
+    who: &Address,
+) {
+    if !live.exit(convo.id(), session) {
+        return;
+    }
+    let sessions = live
+        .room(convo.id())
+        .and_then(|r| r.occupants.get(who))
+        .map(|o| o.sessions.clone())
+        .unwrap_or_default();
+    let kind = if sessions.is_empty() {
+        OccupantKind::Absent
+    } else {
+        OccupantKind::Updated
+    };
+    let change = OccupantChange {
+        convo: convo.clone(),
+        who: who.clone(),
+        kind,
+        old_nick: None,
+        reason: None,
+        by: None,
+        origin: Some(session),
+        sessions,
+        before: None,
+    };
+    live.tell_room(convo.id(), &Arc::new(StateChange::Occupant(change)));
+}
+
+/// Ends the membership: PART, Matrix leave, removing the bookmark. A declined invitation ends the same way.
+///
+/// # Errors
+/// When the address is not in the room and not invited.
+pub fn leave(
+    tx: &mut Tx<'_>,
+    who: &Address,
+    room: ConversationId,
+    reason: Option<String>,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let convo = tx.convo(room)?;
+    let member = convo
+        .member(who)
+        .filter(|m| m.membership > Membership::Left)
+        .cloned()
+        .ok_or(Refusal::NotJoined)?;
+    let convo = remove(
+        tx,
+        &convo,
+        &member,
+        MembershipAction::Left,
+        OccupantKind::Left,
+        reason,
+        who,
+        origin,
+    );
+    // A room that does not persist goes with its last member.
+    if !convo.conversation.settings.persistent && convo.joined().next().is_none() {
+        return Ok(tx.change_convo(&convo, |c| c.destroyed = true));
+    }
+    Ok(convo)
+}
+
+/// Changes the own nick.
+///
+/// # Errors
+/// When it is taken or no valid nick.
+pub fn set_nick(
+    tx: &mut Tx<'_>,
+    who: &Address,
+    room: ConversationId,
+    nick: &str,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let convo = tx.convo(room)?;
+    let member = convo
+        .member(who)
+        .filter(|m| m.is_joined())
+        .cloned()
+        .ok_or(Refusal::NotJoined)?;
+    if member.nick.as_deref() == Some(nick) {
+        return Ok(convo);
+    }
+    check_nick(&convo, who, nick)?;
+    let mut changed = (*member).clone();
+    changed.nick = Some(nick.into());
+    let content = membership(&changed, MembershipAction::Nick, None);
+    let convo = tx.put_member(&convo, changed);
+    append(tx, &convo, Draft::new(who, content, *origin));
+    announce(
+        tx,
+        Change {
+            convo: convo.clone(),
+            who: who.clone(),
+            kind: OccupantKind::Nick,
+            old_nick: member.nick.clone(),
+            reason: None,
+            by: None,
+            origin: origin.session,
+            evict: false,
+            before: None,
+        },
+    );
+    Ok(convo)
+}
+
+/// Invites someone. In a members-only room they get the standing to come in.
+///
+/// # Errors
+/// When the principal may not invite, the other is banned or already in.
+pub fn invite(
+    tx: &mut Tx<'_>,
+    by: &Principal,
+    room: ConversationId,
+    whom: &Address,
+    reason: Option<String>,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let convo = tx.convo(room)?;
+    permission::may_invite(&convo, by)?;
+    if whom.is_account() {
+        tx.account(whom)?.ok_or(Refusal::NotFound)?;
+    }
+    let inviter = by
+        .address()
+        .cloned()
+        .ok_or(Refusal::Invalid("the node invites nobody"))?;
+    if whom.is_account() && tx.contact(whom, &inviter)?.blocked {
+        return Err(Refusal::Blocked);
+    }
+    let mut member = convo
+        .member(whom)
+        .map_or_else(|| Member::new(whom.clone()), |m| (**m).clone());
+    if member.standing == Standing::Outcast {
+        return Err(Refusal::Banned);
+    }
+    if member.is_joined() {
+        return Err(Refusal::Taken);
+    }
+    if !convo.members.contains_key(whom) && convo.members.len() >= tx.limits().members {
+        return Err(Refusal::RoomFull);
+    }
+    member.membership = Membership::Invited;
+    member.invited_by = Some(inviter.clone());
+    // XEP-0045 §9.5: an invitation into a members-only room makes the invited a member, one into an open room does not.
+    if convo.conversation.settings.join_rule != JoinRule::Open {
+        member.standing = member.standing.max(Standing::Member);
+    }
+    let content = membership(&member, MembershipAction::Invited, reason);
+    let convo = tx.put_member(&convo, member);
+    append(tx, &convo, Draft::new(&inviter, content, *origin));
+    Ok(convo)
+}
