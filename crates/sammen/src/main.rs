@@ -1,1 +1,7 @@
-fn main() {}
+//! The Sammen node.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sammen::cli::main()
+}

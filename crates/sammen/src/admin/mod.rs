@@ -1,0 +1,200 @@
+//! Administration: one request in, one answer out. The same for the socket of a running node and for a folder without one.
+
+mod accounts;
+mod data;
+mod offline;
+mod rooms;
+pub mod socket;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sammen_core::{Domain, Node};
+use sammen_net::accounts::Accounts;
+use sammen_store::SqliteStore;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use data::check_config;
+pub use offline::open;
+pub use rooms::KEYS as ROOM_SETTINGS;
+
+/// What administration works on.
+#[derive(Clone)]
+pub struct Admin {
+    /// The node.
+    pub node: Node,
+    /// Its accounts.
+    pub accounts: Arc<Accounts>,
+    /// Its store.
+    pub store: Arc<SqliteStore>,
+}
+
+/// What an operator asks for.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Makes an account; without a password one is made up and told once.
+    AccountAdd {
+        /// Its name.
+        name: String,
+        /// Its passphrase.
+        password: Option<String>,
+        /// May administer the node from its apps.
+        admin: bool,
+    },
+    /// Makes many accounts with given passwords.
+    AccountImport {
+        /// Names and passwords.
+        accounts: Vec<(String, String)>,
+    },
+    /// All accounts.
+    AccountList,
+    /// Sets a passphrase; without one it is made up and told once. Sessions have to sign in anew.
+    AccountPassword {
+        /// Whose.
+        name: String,
+        /// The new one.
+        password: Option<String>,
+    },
+    /// Makes an app password, told once.
+    AppPasswordAdd {
+        /// Whose.
+        name: String,
+        /// What it is called: "phone".
+        label: String,
+        /// Protocols; none means all.
+        only: Vec<String>,
+    },
+    /// The app passwords of an account, without the passwords.
+    AppPasswordList {
+        /// Whose.
+        name: String,
+    },
+    /// Takes an app password away. Sessions have to sign in anew.
+    AppPasswordRemove {
+        /// Whose.
+        name: String,
+        /// Which.
+        id: String,
+    },
+    /// Lets an account in or not.
+    AccountEnable {
+        /// Which.
+        name: String,
+        /// Whether it may sign in.
+        enabled: bool,
+    },
+    /// Ends all sessions of an account.
+    AccountSignOut {
+        /// Whose.
+        name: String,
+    },
+    /// Removes an account and what it wrote.
+    AccountRemove {
+        /// Which.
+        name: String,
+    },
+    /// All rooms.
+    RoomList,
+    /// Makes a room.
+    RoomCreate {
+        /// Its name.
+        name: String,
+        /// The account that owns it.
+        owner: Option<String>,
+        /// Settings, as `key=value`.
+        settings: Vec<(String, String)>,
+    },
+    /// A room's settings and members; sets what is given.
+    RoomSettings {
+        /// Which.
+        name: String,
+        /// Settings, as `key=value`.
+        settings: Vec<(String, String)>,
+    },
+    /// Gives someone a standing in a room.
+    RoomStanding {
+        /// Which.
+        name: String,
+        /// Whom.
+        account: String,
+        /// `owner`, `admin`, `member`, `none` or `outcast`.
+        standing: String,
+    },
+    /// Destroys a room.
+    RoomDestroy {
+        /// Which.
+        name: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Checks the data folder.
+    Check,
+}
+
+impl Admin {
+    fn domain(&self) -> anyhow::Result<&Domain> {
+        let first = self.node.domains().first();
+        first.ok_or_else(|| anyhow::anyhow!("the node has no domain"))
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// What an operator has to know.
+    pub async fn run(&self, request: Request) -> anyhow::Result<Value> {
+        match request {
+            Request::AccountAdd {
+                name,
+                password,
+                admin,
+            } => self.account_add(&name, password, admin).await,
+            Request::AccountImport { accounts } => self.account_import(accounts).await,
+            Request::AccountList => self.account_list().await,
+            Request::AccountPassword { name, password } => {
+                self.account_password(&name, password).await
+            }
+            Request::AppPasswordAdd { name, label, only } => {
+                self.app_password_add(&name, label, only).await
+            }
+            Request::AppPasswordList { name } => self.app_password_list(&name).await,
+            Request::AppPasswordRemove { name, id } => self.app_password_remove(&name, &id).await,
+            Request::AccountEnable { name, enabled } => self.account_enable(&name, enabled).await,
+            Request::AccountSignOut { name } => self.account_sign_out(&name).await,
+            Request::AccountRemove { name } => self.account_remove(&name).await,
+            Request::RoomList => self.room_list().await,
+            Request::RoomCreate {
+                name,
+                owner,
+                settings,
+            } => self.room_create(&name, owner.as_deref(), settings).await,
+            Request::RoomSettings { name, settings } => self.room_settings(&name, settings).await,
+            Request::RoomStanding {
+                name,
+                account,
+                standing,
+            } => self.room_standing(&name, &account, &standing).await,
+            Request::RoomDestroy { name, reason } => self.room_destroy(&name, reason).await,
+            Request::Check => self.check().await,
+        }
+    }
+}
+
+/// Asks the node that runs on this folder, or works on the folder itself where none does.
+///
+/// # Errors
+/// What an operator has to know.
+pub async fn ask(
+    data: &Path,
+    config: Option<&crate::config::Config>,
+    request: Request,
+) -> anyhow::Result<Value> {
+    if let Some(stream) = socket::connect(data).await? {
+        return socket::ask(stream, &request).await;
+    }
+    let assembled = offline::open(data, config).await?;
+    let answer = assembled.admin().run(request).await;
+    assembled.close().await;
+    answer
+}

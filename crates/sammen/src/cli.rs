@@ -1,0 +1,395 @@
+//! The command line.
+
+use std::io::{BufRead, IsTerminal, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+
+use crate::admin::{self, Request};
+use crate::config::{self, Config};
+use crate::serve::say;
+use crate::trial::{self, Trial};
+use crate::{print, serve};
+
+/// A messaging node: one account, one history, with the app each person likes.
+#[derive(Parser)]
+#[command(name = "sammen", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Common {
+    /// Print one line of JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// The data folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The configuration [default: /etc/sammen/sammen.toml].
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "data")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts a whole node on this computer alone, with two example accounts and a card per client.
+    Try {
+        /// Ports from here on: XMPP, XMPP with direct TLS, IRC with TLS, IRC in clear, HTTPS, metrics.
+        #[arg(long, value_name = "BASE")]
+        ports: Option<u16>,
+        /// Further accounts user1, user2, … with one password, for load.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        accounts: usize,
+        /// How much to log: error, warn, info, debug, trace.
+        #[arg(long, value_name = "LEVEL")]
+        log: Option<String>,
+    },
+    /// Runs the node of a configuration.
+    Serve,
+    /// Accounts and their passwords.
+    #[command(subcommand)]
+    Account(Account),
+    /// Rooms.
+    #[command(subcommand)]
+    Room(Room),
+    /// Says what is wrong with configuration, certificates and data.
+    Check,
+}
+
+#[derive(Subcommand)]
+enum Account {
+    /// Makes an account. Its password is made up and printed once, unless it comes from the standard input.
+    Add {
+        /// The name: alice.
+        name: String,
+        /// Read the password from the standard input.
+        #[arg(long)]
+        stdin: bool,
+        /// May administer the node from its apps.
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Makes an account for each line of the standard input: a name, a space, a password.
+    Import,
+    /// All accounts.
+    List,
+    /// Sets the password and ends all sessions.
+    Password {
+        /// Whose.
+        name: String,
+        /// Read the password from the standard input.
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Makes a password for one app; it is printed once.
+    AppPassword {
+        /// Whose.
+        name: String,
+        /// What to call it: phone.
+        #[arg(required_unless_present_any = ["list", "remove"])]
+        label: Option<String>,
+        /// Where it may be used: xmpp, irc. Everywhere if not said.
+        #[arg(long, value_delimiter = ',', value_name = "PROTOCOLS")]
+        only: Vec<String>,
+        /// List what there is.
+        #[arg(long, conflicts_with_all = ["label", "remove"])]
+        list: bool,
+        /// Take one away and end all sessions.
+        #[arg(long, value_name = "ID", conflicts_with = "label")]
+        remove: Option<String>,
+    },
+    /// Ends all sessions; every device has to sign in anew.
+    SignOut {
+        /// Whose.
+        name: String,
+    },
+    /// Lets nobody sign in any more.
+    Disable {
+        /// Which.
+        name: String,
+    },
+    /// Lets its person in again.
+    Enable {
+        /// Which.
+        name: String,
+    },
+    /// Removes an account and erases what it wrote. The name is not given out again.
+    Remove {
+        /// Which.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Room {
+    /// All rooms.
+    List,
+    /// Makes a room.
+    Create {
+        /// The name: town.
+        name: String,
+        /// The account that owns it.
+        #[arg(long, value_name = "ACCOUNT")]
+        owner: Option<String>,
+        /// Settings.
+        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+        settings: Vec<(String, String)>,
+    },
+    /// Shows a room's settings and members, and changes what is given.
+    #[command(after_help = format!("Settings: {}", admin::ROOM_SETTINGS))]
+    Settings {
+        /// Which.
+        name: String,
+        /// What to change.
+        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+        settings: Vec<(String, String)>,
+    },
+    /// Gives an account a standing: owner, admin, member, none, outcast.
+    Standing {
+        /// Which room.
+        name: String,
+        /// Whom.
+        account: String,
+        /// What.
+        standing: String,
+    },
+    /// Destroys a room.
+    Destroy {
+        /// Which.
+        name: String,
+        /// Why; those in it read that.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.common.json;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => {
+            let done = runtime.block_on(run(cli));
+            // What still reads from a store that hangs must not hold up the end.
+            runtime.shutdown_background();
+            done
+        }
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            if json {
+                let _ = print::line(&json!({ "error": format!("{error:#}") }).to_string());
+            }
+            say(&format!("sammen: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let Cli { command, common } = cli;
+    let request = match command {
+        Command::Try {
+            ports,
+            accounts,
+            log,
+        } => {
+            let trial = Trial {
+                data: common.data,
+                ports,
+                accounts,
+                json: common.json,
+                level: log,
+            };
+            return trial::run(trial).await;
+        }
+        Command::Serve => return serve::serve(&common.config_path()).await,
+        Command::Check => return check(&common).await,
+        Command::Account(command) => account(command)?,
+        Command::Room(command) => room(command),
+    };
+    let answer = common.ask(request).await?;
+    print::answer(&answer, common.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Common {
+    fn config_path(&self) -> PathBuf {
+        let path = self.config.clone();
+        path.unwrap_or_else(|| config::DEFAULT_PATH.into())
+    }
+
+    async fn ask(&self, request: Request) -> anyhow::Result<serde_json::Value> {
+        match &self.data {
+            Some(data) => admin::ask(data, None, request).await,
+            None => {
+                let config = Config::read(&self.config_path())?;
+                admin::ask(&config.data, Some(&config), request).await
+            }
+        }
+    }
+}
+
+async fn check(common: &Common) -> anyhow::Result<ExitCode> {
+    let mut faults = Vec::new();
+    if common.data.is_none() {
+        faults = admin::check_config(&Config::read(&common.config_path())?);
+    }
+    let mut answer = common.ask(Request::Check).await?;
+    if let Some(found) = answer.get("faults").and_then(|f| f.as_array()) {
+        faults.extend(found.iter().filter_map(|f| f.as_str().map(str::to_owned)));
+    }
+    let fine = faults.is_empty();
+    if let Some(object) = answer.as_object_mut() {
+        object.insert("ok".into(), fine.into());
+        object.insert("faults".into(), faults.clone().into());
+    }
+    if common.json {
+        print::line(&answer.to_string())?;
+    } else if fine {
+        print::line("all is well")?;
+    } else {
+        print::line(&faults.join("\n"))?;
+    }
+    Ok(if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn account(command: Account) -> anyhow::Result<Request> {
+    Ok(match command {
+        Account::Add { name, stdin, admin } => Request::AccountAdd {
+            name,
+            password: password(stdin)?,
+            admin,
+        },
+        Account::Import => Request::AccountImport { accounts: lines()? },
+        Account::List => Request::AccountList,
+        Account::Password { name, stdin } => Request::AccountPassword {
+            name,
+            password: password(stdin)?,
+        },
+        Account::AppPassword {
+            name,
+            label,
+            only,
+            list,
+            remove,
+        } => match (label, remove) {
+            _ if list => Request::AppPasswordList { name },
+            (_, Some(id)) => Request::AppPasswordRemove { name, id },
+            (Some(label), None) => Request::AppPasswordAdd { name, label, only },
+            (None, None) => bail!("say what to call the app password"),
+        },
+        Account::SignOut { name } => Request::AccountSignOut { name },
+        Account::Disable { name } => Request::AccountEnable {
+            name,
+            enabled: false,
+        },
+        Account::Enable { name } => Request::AccountEnable {
+            name,
+            enabled: true,
+        },
+        Account::Remove { name } => Request::AccountRemove { name },
+    })
+}
+
+fn room(command: Room) -> Request {
+    match command {
+        Room::List => Request::RoomList,
+        Room::Create {
+            name,
+            owner,
+            settings,
+        } => Request::RoomCreate {
+            name,
+            owner,
+            settings,
+        },
+        Room::Settings { name, settings } => Request::RoomSettings { name, settings },
+        Room::Standing {
+            name,
+            account,
+            standing,
+        } => Request::RoomStanding {
+            name,
+            account,
+            standing,
+        },
+        Room::Destroy { name, reason } => Request::RoomDestroy { name, reason },
+    }
+}
+
+/// The first line of the standard input, where one was asked for. Never an argument: those stand in the process list.
+pub(crate) fn password(stdin: bool) -> anyhow::Result<Option<String>> {
+    if !stdin {
+        return Ok(None);
+    }
+    if std::io::stdin().is_terminal() {
+        say("password (it shows as you type):");
+    }
+    let mut line = String::new();
+    let input = std::io::stdin().lock();
+    input.take(4096).read_line(&mut line)?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        bail!("there is no password on the standard input");
+    }
+    Ok(Some(password.to_owned()))
+}
+
+fn lines() -> anyhow::Result<Vec<(String, String)>> {
+    let mut accounts = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let (name, password) = line.split_once(' ').with_context(|| {
+            format!(
+                "line {}: write a name, a space, a password",
+                accounts.len() + 1
+            )
+        })?;
+        accounts.push((name.to_owned(), password.to_owned()));
+    }
+    Ok(accounts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_behind_the_command() {
+        let cli = Cli::parse_from([
+            "sammen", "account", "add", "carol", "--json", "--data", "/x",
+        ]);
+        assert!(cli.common.json && cli.common.data.is_some());
+    }
+}

@@ -1,0 +1,55 @@
+//! Logs: text or JSON on the standard error stream. What people write never stands in them.
+
+use anyhow::Context;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use crate::config::{Log, LogFormat};
+
+/// Handle to change the level while the node runs.
+pub struct Logs(Option<reload::Handle<Targets, Registry>>);
+
+/// What `log.level` says.
+///
+/// # Errors
+/// When it is no level.
+pub fn filter(level: &str) -> anyhow::Result<Targets> {
+    level
+        .parse()
+        .with_context(|| format!("log.level is {level:?}: use error, warn, info, debug or trace"))
+}
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// When the level is none.
+pub fn start(log: &Log) -> anyhow::Result<Logs> {
+    let (filter, handle) = reload::Layer::new(filter(&log.level)?);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
+    // Somebody logs already (a test): then that stays.
+    Ok(Logs(started.is_ok().then_some(handle)))
+}
+
+impl Logs {
+    /// Changes the level.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn set(&self, level: &str) -> anyhow::Result<()> {
+        let filter = filter(level)?;
+        match &self.0 {
+            Some(handle) => Ok(handle.reload(filter)?),
+            None => Ok(()),
+        }
+    }
+}
