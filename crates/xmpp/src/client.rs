@@ -3,12 +3,13 @@
 use std::any::{Any, TypeId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use sammen_core::live::{Payload, Session};
 use sammen_core::tx::Tx;
-use sammen_core::{Address, DeviceId, Node, Origin, Outcome, Principal, Sent, Seq};
+use sammen_core::{Address, Device, Node, Origin, Outcome, Principal, Sent, Seq};
 use tokio::sync::Notify;
 
 use crate::c2s::inbound::Inbound;
@@ -57,6 +58,8 @@ pub struct State {
     pub asked: HashMap<Str, crate::caps::Asked>,
     /// Contacts' resources that it knows to be available.
     pub seen: BTreeSet<Str>,
+    /// Messages to the bare address up to here are not for it: it was not there, or got them as late ones.
+    pub since: Seq,
     /// Everything up to here reached its queue.
     pub cursor: Seq,
 }
@@ -70,7 +73,7 @@ pub struct Client {
     /// Its session.
     pub session: Arc<Session>,
     /// Its device.
-    pub device: DeviceId,
+    pub device: Arc<Device>,
     /// Whose it is.
     pub account: Address,
     /// Its full address.
@@ -84,9 +87,13 @@ pub struct Client {
     /// Rings when there is output, or the connection shall end.
     pub(crate) bell: Notify,
     /// Held by the task that drives the client: one connection, or its hibernation.
-    pub(crate) driven: tokio::sync::Mutex<()>,
+    pub(crate) driven: Arc<tokio::sync::Mutex<()>>,
     /// Rings when another connection takes the client over.
     pub(crate) taken: Notify,
+    /// How it can be resumed, once it asked for that.
+    pub(crate) resume: Mutex<Option<crate::c2s::sm::Resume>>,
+    /// Its session is over.
+    pub(crate) ended: AtomicBool,
     shelf: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -95,7 +102,7 @@ impl Client {
     pub fn new(
         server: Arc<Server>,
         session: Arc<Session>,
-        device: DeviceId,
+        device: Arc<Device>,
         jid: Jid,
         cursor: Seq,
     ) -> Arc<Self> {
@@ -110,7 +117,9 @@ impl Client {
             out: Mutex::new(Out::new(server.config.unacked)),
             inbound: Mutex::default(),
             bell: Notify::new(),
-            driven: tokio::sync::Mutex::new(()),
+            driven: Arc::default(),
+            resume: Mutex::default(),
+            ended: AtomicBool::new(false),
             taken: Notify::new(),
             shelf: Mutex::default(),
             server,
@@ -195,7 +204,7 @@ impl Client {
     fn origin(&self, inbound: Option<u32>) -> Origin {
         Origin {
             session: Some(self.session.id),
-            device: Some(self.device),
+            device: Some(self.device.id),
             inbound,
         }
     }

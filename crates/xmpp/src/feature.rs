@@ -35,6 +35,14 @@ pub struct IqHandler {
 /// A stanza to an address that the feature serves (rooms). An error is sent back to the sender.
 pub type StanzaHook = fn(Arc<Client>, Jid, Element) -> BoxFuture<Result<(), StanzaError>>;
 
+/// What became of an IQ to an occupant.
+pub enum RoomIq {
+    /// It is on its way; the answer comes later.
+    Relayed,
+    /// Answered here.
+    Answer(IqAnswer),
+}
+
 /// Something that the node can do.
 pub struct Feature {
     /// For logs.
@@ -49,6 +57,10 @@ pub struct Feature {
     pub room_presence: Option<StanzaHook>,
     /// Messages to a room or occupant. At most one feature has it. The hook submits with [`Client::submit`].
     pub room_message: Option<StanzaHook>,
+    /// An IQ request to a room or occupant for which no handler is registered (relayed between occupants).
+    pub room_iq: Option<fn(Arc<Client>, Iq) -> BoxFuture<RoomIq>>,
+    /// The result or error with which this client answers a relayed IQ.
+    pub room_answer: Option<StanzaHook>,
     /// A committed event of a room for this client: write it to the client. On the hot path.
     pub room_event: Option<fn(&Arc<Client>, &Arc<Announced>)>,
     /// A change of live state that is not presence, contacts or typing between two people; true when it was mine.
@@ -65,8 +77,13 @@ pub struct Feature {
     pub caps: Option<fn(Arc<Client>) -> BoxFuture<()>>,
     /// A contact's resource became available to this client for the first time (second argument: its full address).
     pub contact: Option<fn(&Arc<Client>, &Jid)>,
-    /// The client went unavailable or its session ends; room occupancies included.
+    /// The client sent unavailable presence or its session ends. Core ends room occupancies at the end of a session
+    /// itself; at unavailable presence the room's feature does.
     pub gone: Option<fn(Arc<Client>) -> BoxFuture<()>>,
+    /// What to remember of this client over a restart of the node, for resumption; empty for nothing.
+    pub keep: Option<fn(&Arc<Client>) -> Vec<u8>>,
+    /// The client resumed after a restart: what [`Feature::keep`] returned.
+    pub restore: Option<fn(Arc<Client>, Vec<u8>) -> BoxFuture<()>>,
 }
 
 impl Feature {
@@ -78,6 +95,8 @@ impl Feature {
         iqs: &[],
         room_presence: None,
         room_message: None,
+        room_iq: None,
+        room_answer: None,
         room_event: None,
         state: None,
         custom: None,
@@ -87,11 +106,19 @@ impl Feature {
         caps: None,
         contact: None,
         gone: None,
+        keep: None,
+        restore: None,
     };
 }
 
 /// All features.
-pub static FEATURES: &[&Feature] = &[];
+pub static FEATURES: &[&Feature] = &[
+    &crate::disco::FEATURE,
+    &crate::roster::FEATURE,
+    &crate::carbons::FEATURE,
+    &crate::blocking::FEATURE,
+    &crate::small::FEATURE,
+];
 
 /// The handler of an IQ; whether the name is known at that address at all is not told apart.
 pub fn handler(iq: &Iq) -> Option<&'static IqHandler> {

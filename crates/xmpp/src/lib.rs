@@ -6,16 +6,39 @@
 //! ```
 
 pub mod address;
+pub mod avatar;
+pub mod blocking;
+pub mod bookmarks;
 pub mod c2s;
 pub mod caps;
+pub mod carbons;
 pub mod client;
 pub mod config;
+pub mod deliver;
+pub mod disco;
 pub mod error_map;
 pub mod feature;
+pub mod host_meta;
+pub mod http;
 pub mod iq;
+pub mod live_stanza;
+pub mod message;
+pub mod node_resource;
+pub mod pep;
+pub mod presence;
+pub mod private;
+pub mod roster;
 pub mod server;
+pub mod small;
+pub mod stanza;
+pub mod time;
+pub mod translate;
+pub mod upload;
+pub mod vcard;
+pub mod websocket;
 pub mod wire;
 
+pub use c2s::connection::serve;
 pub use client::Client;
 pub use config::Config;
 pub use server::Server;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sammen_core::live::Session;
-use sammen_core::{Address, Domain, Node, Protocol};
+use sammen_core::{Address, Domain, Node, Protocol, Timestamp};
 use sammen_net::accounts::Accounts;
+use sammen_net::sasl::Policy;
 
 use crate::address::{self, Place};
 use crate::client::Client;
@@ -22,8 +23,12 @@ pub struct Server {
     pub config: Config,
     /// Who may sign in, and with what.
     pub accounts: Arc<Accounts>,
+    /// What streams accept under TLS, and where clear text is allowed.
+    pub(crate) policies: [Arc<Policy>; 2],
     /// Sessions that can be resumed (XEP-0198), by their id: connected or hibernating.
     pub(crate) resumable: Mutex<HashMap<String, Arc<Client>>>,
+    /// When it started.
+    pub started: Timestamp,
     /// What features keep for the whole node.
     shelf: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
@@ -31,7 +36,12 @@ pub struct Server {
 impl Server {
     /// The XMPP side of `node`.
     pub fn new(node: Node, config: Config, accounts: Arc<Accounts>) -> Arc<Self> {
+        let secure = accounts.policy("xmpp");
+        let mut plain = secure.clone();
+        plain.without_tls = true;
         Arc::new(Self {
+            started: node.now(),
+            policies: [Arc::new(secure), Arc::new(plain)],
             node,
             config,
             accounts,

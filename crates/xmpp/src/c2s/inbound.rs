@@ -23,19 +23,47 @@ pub struct Inbound {
     slots: VecDeque<Slot>,
     /// The stanza in hand has been submitted.
     submitted: bool,
+    /// The client asked for `h`; it gets it once this much is handled, and then again.
+    due: Option<u32>,
+    again: Option<u32>,
 }
 
 impl Inbound {
     /// Stream management begins: counting starts at `handled`; `durable` stores the count with messages.
     pub fn enable(&mut self, handled: u32, durable: bool) {
-        self.handled = handled;
+        // What is still on its way came before, so it counts up to `handled`.
+        let waiting = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.handled = handled.wrapping_sub(waiting);
         self.durable = durable;
-        self.slots.clear();
     }
 
     /// What the client is told.
     pub fn handled(&self) -> u32 {
         self.handled
+    }
+
+    /// The client asks what was handled. The answer waits for what is on its way; see [`Inbound::answer`].
+    pub fn ask(&mut self) {
+        let waiting = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let target = self.handled.wrapping_add(waiting);
+        if self.due.is_none() {
+            self.due = Some(target);
+        } else {
+            self.again = Some(target);
+        }
+    }
+
+    /// The answer, once it is due.
+    pub fn answer(&mut self) -> Option<u32> {
+        let due = self.due?;
+        if due.wrapping_sub(self.handled) != 0 && due.wrapping_sub(self.handled) < u32::MAX / 2 {
+            return None;
+        }
+        self.due = self.again.take();
+        if self.due.is_some_and(|d| d == self.handled) {
+            self.due = None;
+        }
+        Some(self.handled)
     }
 
     /// Stanzas on their way.

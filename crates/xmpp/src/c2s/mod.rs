@@ -1,4 +1,10 @@
 //! A client's stream: negotiation, queues, stream management, the connection.
 
+pub mod auth;
+pub mod bind;
+pub mod connection;
+pub mod drive;
 pub mod inbound;
+pub mod negotiation;
 pub mod out;
+pub mod sm;

@@ -145,6 +145,11 @@ impl Out {
         self.ready_bytes
     }
 
+    /// Whether there is something to move.
+    pub fn is_due(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Moves what waits to the connection, with a request for acknowledgement where one is due.
     pub fn take(&mut self, mut to: impl FnMut(Bytes)) {
         for piece in self.ready.drain(..) {

@@ -1,0 +1,219 @@
+//! XEP-0030: what the node and its accounts can do; XEP-0157 contact addresses; the node's own XEP-0115 hash.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::address::{Place, ROOMS, UPLOAD};
+use crate::caps;
+use crate::client::Client;
+use crate::feature::{BoxFuture, FEATURES, Feature, IqAnswer, IqHandler};
+use crate::iq::{Iq, Where};
+use crate::node_resource;
+use crate::wire::{Condition, Element, Jid, StanzaError, ns};
+
+/// What names the node's software in XEP-0115.
+const NODE: &str = "https://sammen.example/caps";
+
+/// The feature.
+pub static FEATURE: Feature = Feature {
+    name: "disco",
+    disco: |at| match at {
+        Where::Server | Where::OwnAccount => {
+            &[ns::DISCO_INFO, ns::DISCO_ITEMS, "msgoffline", ns::SID]
+        }
+        _ => &[],
+    },
+    identities: |at| match at {
+        Where::Server => &[("server", "im")],
+        Where::OwnAccount | Where::OtherAccount => &[("account", "registered")],
+        _ => &[],
+    },
+    iqs: &[
+        IqHandler {
+            name: "query",
+            ns: ns::DISCO_INFO,
+            get: true,
+            set: false,
+            at: &[Where::Server, Where::OwnAccount, Where::OtherAccount],
+            handle: info,
+        },
+        IqHandler {
+            name: "query",
+            ns: ns::DISCO_ITEMS,
+            get: true,
+            set: false,
+            at: &[Where::Server, Where::OwnAccount, Where::OtherAccount],
+            handle: items,
+        },
+    ],
+    ..Feature::NONE
+};
+
+/// Identities and features of an address, from all features.
+pub fn describe(at: Where) -> Vec<Element> {
+    let identities = FEATURES
+        .iter()
+        .flat_map(|f| (f.identities)(at))
+        .map(|(category, kind)| {
+            let name = (*category == "server").then_some("Sammen");
+            identity(category, kind).attr_opt("name", name)
+        });
+    let mut names: Vec<&str> = FEATURES
+        .iter()
+        .flat_map(|f| (f.disco)(at))
+        .copied()
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    identities.chain(names.into_iter().map(feature)).collect()
+}
+
+fn identity(category: &'static str, kind: &'static str) -> Element {
+    Element::new(ns::DISCO_INFO, "identity")
+        .attr("category", category)
+        .attr("type", kind)
+}
+
+fn feature(name: &'static str) -> Element {
+    Element::new(ns::DISCO_INFO, "feature").attr("var", name)
+}
+
+fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
+    Box::pin(async move {
+        visible(&client, &iq).await?;
+        // The node has no nodes of its own but that of its software.
+        if let Some(node) = iq.get("node")
+            && !(iq.at == Where::Server && node.starts_with(NODE))
+        {
+            return Err(Condition::ItemNotFound.into());
+        }
+        let mut query = Element::new(ns::DISCO_INFO, "query")
+            .attr_opt("node", iq.get("node"))
+            .children(describe(iq.at));
+        if iq.at == Where::Server {
+            query = query.children(contacts(&client));
+        }
+        Ok(Some(query))
+    })
+}
+
+/// XEP-0157 §3.
+fn contacts(client: &Client) -> Option<Element> {
+    let contacts = &client.server.config.contacts;
+    if contacts.is_empty() {
+        return None;
+    }
+    let value = |v: &str| Element::new(ns::DATA_FORMS, "value").text(v);
+    let field = |name: &str| Element::new(ns::DATA_FORMS, "field").attr("var", name);
+    let kind = field("FORM_TYPE")
+        .attr("type", "hidden")
+        .child(value("http://jabber.org/network/serverinfo"));
+    let fields = contacts.iter().map(|(name, addresses)| {
+        field(name)
+            .attr("type", "list-multi")
+            .children(addresses.iter().map(|a| value(a)))
+    });
+    Some(
+        Element::new(ns::DATA_FORMS, "x")
+            .attr("type", "result")
+            .child(kind)
+            .children(fields),
+    )
+}
+
+fn items(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
+    Box::pin(async move {
+        visible(&client, &iq).await?;
+        let mut query = Element::new(ns::DISCO_ITEMS, "query").attr_opt("node", iq.get("node"));
+        if iq.get("node").is_some() {
+            return Ok(Some(query));
+        }
+        let item = |jid: String| Element::new(ns::DISCO_ITEMS, "item").attr("jid", jid);
+        if iq.at == Where::Server {
+            let domain = iq
+                .to
+                .as_ref()
+                .map_or(client.server.domain().as_str(), Jid::domain);
+            query.push(item(format!("{ROOMS}{domain}")).attr("name", "Rooms"));
+            query.push(item(format!("{UPLOAD}{domain}")).attr("name", "Files"));
+        } else if let Place::Account(account) = &iq.place {
+            // RFC 6121 §8.5.2: the resources that the asker may see.
+            let bare = client.server.bare(account);
+            let (seen, named): (Vec<_>, _) = client.node.live(|live| {
+                let sessions = live.sessions_of(account).iter();
+                let there = sessions.filter(|s| s.presence().is_some());
+                let xmpp = |s: &&Arc<_>| -> bool {
+                    let s: &sammen_core::live::Session = s;
+                    s.protocol == sammen_core::Protocol::Xmpp
+                };
+                let all: Vec<_> = there.collect();
+                let other = all.iter().any(|s| !xmpp(s));
+                (
+                    all.into_iter()
+                        .filter(xmpp)
+                        .map(|s| s.label.clone())
+                        .collect(),
+                    other,
+                )
+            });
+            for label in seen {
+                query.push(item(format!("{bare}/{label}")));
+            }
+            if named {
+                query.push(item(format!("{bare}/{}", node_resource::NAME)));
+            }
+        }
+        Ok(Some(query))
+    })
+}
+
+/// RFC 6121 §8.5.1 and XEP-0030 §9: strangers learn of an account neither what it is nor that it is there.
+async fn visible(client: &Arc<Client>, iq: &Iq) -> Result<(), StanzaError> {
+    let Place::Account(account) = &iq.place else {
+        return Ok(());
+    };
+    if iq.at != Where::OtherAccount {
+        return Ok(());
+    }
+    let (me, whom) = (client.account.clone(), account.clone());
+    let sees = client.node.read(move |node| {
+        Ok(node
+            .contacts(&whom)?
+            .get(&me)
+            .is_some_and(|c| c.seen && !c.blocked))
+    });
+    if sees.await.unwrap_or(false) {
+        Ok(())
+    } else {
+        Err(Condition::ServiceUnavailable.into())
+    }
+}
+
+/// What somebody on another protocol can take from XMPP: messages, and what is translated.
+const NODE_FEATURES: &[&str] = &[
+    ns::CHATSTATES,
+    ns::DISCO_INFO,
+    ns::VERSION,
+    ns::CORRECT,
+    ns::RETRACT,
+    ns::PING,
+    ns::REACTIONS,
+    ns::REPLY,
+];
+
+/// disco#info of [`node_resource`].
+pub fn node_info(node: Option<&str>) -> Element {
+    Element::new(ns::DISCO_INFO, "query")
+        .attr_opt("node", node)
+        .child(identity("client", "pc").attr("name", "Sammen"))
+        .children(NODE_FEATURES.iter().copied().map(feature))
+}
+
+/// `<c/>` for it.
+pub fn node_caps(_: &Client) -> Element {
+    static VER: LazyLock<String> =
+        LazyLock::new(|| caps::hash(&node_info(None)).unwrap_or_default());
+    Element::new(ns::CAPS, "c")
+        .attr("hash", "sha-1")
+        .attr("node", NODE)
+        .attr("ver", VER.as_str())
+}

@@ -1,0 +1,180 @@
+//! RFC 6121 §5 and §8: messages from a client to an account.
+
+use std::sync::Arc;
+
+use sammen_core::conversation::ConversationKey;
+use sammen_core::event::{Native, Protocol};
+use sammen_core::ops::send::{self, Outgoing, Target};
+use sammen_core::{Address, Outcome, Refusal, Sent};
+
+use crate::address::Place;
+use crate::client::Client;
+use crate::feature::FEATURES;
+use crate::live_stanza::LiveStanza;
+use crate::translate::incoming::{self, Act};
+use crate::translate::{self, Envelope};
+use crate::wire::{Condition, Element, Jid, Payload, StanzaError, Str, ns};
+
+/// Takes a message.
+pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
+    // RFC 6121 §8.1: without `to` it is for the own bare address.
+    let to = match to {
+        Some(to) => to,
+        None => client.jid.bare(),
+    };
+    let peer = match client.server.place(&to) {
+        Place::Account(address) | Place::Remote(address) => address,
+        Place::Room(_) => {
+            let hook = FEATURES.iter().find_map(|f| f.room_message);
+            let done = match hook {
+                Some(hook) => hook(client.clone(), to, el.clone()).await,
+                None => Err(Condition::ServiceUnavailable.into()),
+            };
+            if let Err(error) = done {
+                client.refuse(&el, &error);
+            }
+            return;
+        }
+        // Nobody reads there; an error would only tell how the node is built.
+        Place::Server | Place::RoomService | Place::Upload => return,
+        Place::Nowhere => return client.refuse(&el, &Condition::ServiceUnavailable.into()),
+    };
+    let kind = match el.get("type") {
+        Some("error") => "error",
+        Some("chat") => "chat",
+        Some("headline") => "headline",
+        // §8.5.2.1.1: only rooms take those.
+        Some("groupchat") => return client.refuse(&el, &Condition::ServiceUnavailable.into()),
+        _ => "normal",
+    };
+    let domains = client.node.domains();
+    incoming::clean(&mut el, |by| {
+        let by = Jid::new(by);
+        by.is_ok_and(|by| domains.iter().any(|d| d.as_str() == by.domain()))
+    });
+    // A resource that is not there is as good as none (§8.5.3.2.1).
+    let resource = to
+        .resource()
+        .filter(|r| client.server.session(&peer, r).is_some())
+        .map(Str::new);
+    if matches!(kind, "error" | "headline") {
+        // §8.5.2: an error for somebody who is gone, and a headline for nobody, are dropped.
+        if kind == "headline" || resource.is_some() {
+            live(client, peer, &el, resource.as_deref()).await;
+        }
+        return;
+    }
+    match incoming::read(&el) {
+        Act::Live => live(client, peer, &el, resource.as_deref()).await,
+        Act::Typing(typing) => {
+            let native = LiveStanza::of(&el, resource.as_deref()).payload();
+            let (who, session) = (client.account.clone(), client.session.id);
+            client
+                .submit(&el, move |tx, _| {
+                    let to = Target::Direct(peer);
+                    // To strangers and blocked people nothing is said; that is no error.
+                    let _ = send::typing(tx, &who, &to, typing, Some(session), Some(native));
+                    Ok(Sent::NOTHING)
+                })
+                .await;
+        }
+        Act::Log(content, relation) => {
+            let envelope = Envelope {
+                kind,
+                from: client.jid.resource(),
+                to: resource.as_deref(),
+                lang: el
+                    .lang()
+                    .filter(|l| l.bytes().all(|b| b.is_ascii_graphic())),
+                private: el.has("private", ns::CARBONS) || el.has("no-copy", ns::HINTS),
+            };
+            let native = Native {
+                protocol: Protocol::Xmpp,
+                bytes: Payload::of(&el).bytes().clone(),
+                id: el.get("id").map(str::to_owned),
+                kind: Some(envelope.encode()),
+            };
+            let mut out = Outgoing::new(Target::Direct(peer.clone()), content, Protocol::Xmpp);
+            out.native = Some(native);
+            out.relation = relation;
+            out.aliases = incoming::aliases(&el);
+            let who = client.principal();
+            client
+                .submit(&el, move |tx, origin| {
+                    out.origin = origin;
+                    if let (Some(relation), Some(author)) = (&mut out.relation, who.address()) {
+                        let key = ConversationKey::direct(author, &peer);
+                        if let Some(convo) = tx.convo_by_key(&key)? {
+                            translate::resolve(tx, convo.id(), relation)?;
+                        }
+                    }
+                    // Who does not exist is told from a message that does not: the peer alone says
+                    // service-unavailable (RFC 6121 §8.5.1).
+                    if peer.is_account() && tx.account(&peer)?.is_none() {
+                        return Err(Refusal::Unreachable);
+                    }
+                    send::send(tx, &who, out)
+                })
+                .await;
+        }
+    }
+}
+
+/// For those who are there; nothing of it is kept.
+async fn live(client: &Arc<Client>, peer: Address, el: &Element, resource: Option<&str>) {
+    let stanza = LiveStanza::of(el, resource);
+    let me = client.account.clone();
+    client
+        .submit(el, move |tx, _| {
+            check(tx, &me, &peer)?;
+            tx.tell_account(&peer, stanza.change());
+            Ok(Sent::NOTHING)
+        })
+        .await;
+}
+
+/// Whether one may reach the other at all.
+pub fn check(tx: &mut sammen_core::tx::Tx<'_>, me: &Address, peer: &Address) -> Outcome<()> {
+    if me == peer {
+        return Ok(());
+    }
+    if !peer.is_account() || tx.account(peer)?.is_none() {
+        return Err(Refusal::Unreachable);
+    }
+    if tx.contact(me, peer)?.blocked || tx.contact(peer, me)?.blocked {
+        return Err(Refusal::Blocked);
+    }
+    Ok(())
+}
+
+/// A write was refused: the sender learns why, as far as it may.
+pub fn refused(client: &Client, shell: &Element, refusal: &Refusal) {
+    if shell.name() != "message" {
+        return client.refuse(shell, &refusal.clone().into());
+    }
+    let to = shell.get("to").and_then(|to| Jid::new(to).ok());
+    let place = to.map(|to| client.server.place(&to));
+    let error = match (refusal, &place) {
+        (Refusal::Unreachable, Some(Place::Remote(_))) => {
+            StanzaError::new(Condition::RemoteServerNotFound)
+        }
+        // XEP-0191 §3.2: whom the sender blocked itself is named.
+        (Refusal::Blocked, Some(Place::Account(peer))) => {
+            let contacts = client.node.contacts(&client.account);
+            if contacts.is_ok_and(|c| c.get(peer).is_some_and(|c| c.blocked)) {
+                blocked()
+            } else {
+                StanzaError::new(Condition::ServiceUnavailable)
+            }
+        }
+        _ => refusal.clone().into(),
+    };
+    client.refuse(shell, &error);
+}
+
+/// XEP-0191 §3.2, example 11.
+pub fn blocked() -> StanzaError {
+    StanzaError::new(Condition::NotAcceptable)
+        .with_type(crate::wire::ErrorType::Cancel)
+        .with_app(Element::new(ns::BLOCKING_ERRORS, "blocked"))
+}
