@@ -290,3 +290,84 @@ impl Drop for Incoming {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes down each step; fails at the step that has this number.
+    struct Watched {
+        steps: Arc<Mutex<Vec<String>>>,
+        fails_at: usize,
+    }
+
+    impl Watched {
+        fn step(&self, what: &str, path: &Path) -> io::Result<()> {
+            let mut steps = self.steps.lock();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let name = name.split('-').next().unwrap_or_default();
+            steps.push(format!("{what} {name}"));
+            if steps.len() == self.fails_at {
+                return Err(io::Error::other("the disk is broken"));
+            }
+            Ok(())
+        }
+    }
+
+    impl Disk for Watched {
+        fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
+            self.step("sync file", path)?;
+            file.sync_all()
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.step("rename to", to)?;
+            fs::rename(from, to)
+        }
+        fn sync_folder(&self, path: &Path) -> io::Result<()> {
+            self.step("sync folder", path)?;
+            sync_folder(path)
+        }
+    }
+
+    fn finish(fails_at: usize) -> (StoreResult<(BlobId, u64)>, Vec<String>, usize) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let steps = Arc::<Mutex<Vec<String>>>::default();
+        let disk = Watched {
+            steps: steps.clone(),
+            fails_at,
+        };
+        let blobs = Arc::new(Blobs::new(folder.blobs(), Box::new(disk)));
+        let mut writer = blobs.writer(&folder, 100).unwrap();
+        writer.write(b"hello").unwrap();
+        let finished = writer.finish();
+        let left = fs::read_dir(folder.tmp()).unwrap().count();
+        let steps = steps.lock().clone();
+        (finished, steps, left)
+    }
+
+    #[test]
+    fn a_blob_is_durable_before_it_has_its_name_and_its_name_before_it_is_told() {
+        let (finished, steps, left) = finish(0);
+        let id = finished.unwrap().0;
+        assert_eq!(
+            steps,
+            [
+                "sync file blob".to_owned(),
+                "sync folder blobs".to_owned(),
+                format!("rename to {}", &id.0[2..]),
+                format!("sync folder {}", &id.0[..2]),
+            ]
+        );
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_blob_that_could_not_be_made_durable_is_not_told() {
+        for step in 1..=4 {
+            let (finished, steps, left) = finish(step);
+            assert!(finished.is_err(), "step {step}");
+            assert_eq!((steps.len(), left), (step, 0));
+        }
+    }
+}

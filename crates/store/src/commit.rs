@@ -23,7 +23,7 @@ pub const BESIDE: i64 = 3;
 pub const PLACELESS: i64 = 4;
 
 /// After this many writes since the last one, a commit moves the write-ahead log into the database.
-const CHECKPOINT_AFTER: usize = 4096;
+const CHECKPOINT_AFTER: usize = 8192;
 /// Conversations whose end is kept in memory.
 const MOST_HEADS: usize = 100_000;
 

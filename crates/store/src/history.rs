@@ -7,12 +7,12 @@
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
+use sammen_core::Pos;
 use sammen_core::event::{Acceptance, Event};
 use sammen_core::member::Interval;
 use sammen_core::store::{HistoryQuery, Kinds, Page, StoreResult};
 use sammen_core::words::Wanted;
-use sammen_core::{Pos, Seq};
 
 use crate::error;
 use crate::log::{COLUMNS, Row, collect, most};
@@ -137,86 +137,6 @@ pub fn count(
     Ok(n)
 }
 
-/// Events since, over many conversations, in seq order.
-pub fn changes(
-    db: &Connection,
-    names: &Names,
-    conversations: &[sammen_core::ConversationId],
-    after: Seq,
-    upto: Seq,
-    limit: usize,
-) -> StoreResult<Vec<Arc<Event>>> {
-    let shown = |row: &Row| {
-        let acceptance = row.flags & flags::ACCEPTANCE;
-        row.flags & flags::HISTORICAL == 0
-            && (acceptance == acceptance_number(Acceptance::Accepted)
-                || acceptance == acceptance_number(Acceptance::Pending))
-    };
-    let (after, upto) = (
-        after.0.min(i64::MAX as u64) as i64,
-        upto.0.min(i64::MAX as u64) as i64,
-    );
-    let mut rows: Vec<Row> = Vec::new();
-    let span = upto.saturating_sub(after);
-    if span <= 8 * conversations.len() as i64 {
-        // Fewer events than looking into each conversation would cost: read that piece of the log.
-        let wanted: std::collections::HashSet<u64> = conversations.iter().map(|c| c.0).collect();
-        let sql = format!("SELECT {COLUMNS} FROM log WHERE seq > ?1 AND seq <= ?2 ORDER BY seq");
-        let mut statement = db.prepare_cached(&sql).map_err(error::reading)?;
-        let mut all = statement
-            .query(params![after, upto])
-            .map_err(error::reading)?;
-        while rows.len() < limit {
-            let Some(row) = all.next().map_err(error::reading)? else {
-                break;
-            };
-            let conversation: i64 = row.get(1).map_err(error::reading)?;
-            if wanted.contains(&(conversation as u64)) {
-                let row = Row::read(row).map_err(error::reading)?;
-                if shown(&row) {
-                    rows.push(row);
-                }
-            }
-        }
-    } else {
-        // Of each conversation only what could still be among the first `limit`.
-        let sql = format!(
-            "SELECT {COLUMNS} FROM log WHERE conversation = ?1 AND lane = ?2 AND seq > ?3 AND seq <= ?4 ORDER BY seq"
-        );
-        let mut statement = db.prepare_cached(&sql).map_err(error::reading)?;
-        let mut bound = upto;
-        for conversation in conversations {
-            for lane in [2, 3] {
-                let mut all = statement
-                    .query(params![conversation.0 as i64, lane, after, bound])
-                    .map_err(error::reading)?;
-                let mut taken = 0;
-                while taken < limit {
-                    let Some(row) = all.next().map_err(error::reading)? else {
-                        break;
-                    };
-                    let row = Row::read(row).map_err(error::reading)?;
-                    if shown(&row) {
-                        rows.push(row);
-                        taken += 1;
-                    }
-                }
-            }
-            if rows.len() > limit.saturating_mul(2).max(64) {
-                rows.sort_unstable_by_key(|r| r.seq);
-                rows.truncate(limit);
-                bound = rows.last().map_or(bound, |r| r.seq as i64);
-            }
-        }
-        rows.sort_unstable_by_key(|r| r.seq);
-        rows.dedup_by_key(|r| r.seq);
-        rows.truncate(limit);
-    }
-    rows.iter()
-        .map(|row| row.event(db, names).map(Arc::new))
-        .collect()
-}
-
 /// Goes through what a query asks for until `take` has enough. With `want` events are made, else only where a filter
 /// needs them.
 fn walk(
@@ -278,13 +198,14 @@ fn walk(
                 order,
                 in_line,
                 backwards,
-                helping: share.clamp(4, HELPING),
+                helping: share.clamp(1, HELPING),
                 waiting: VecDeque::new(),
                 last: None,
                 ended: false,
             });
         }
     }
+    let mut reads = Reads::new(db, order, backwards).map_err(error::reading)?;
     let mut heap = BinaryHeap::new();
     for (n, lane) in lanes.iter_mut().enumerate() {
         if lane.in_line {
@@ -293,7 +214,10 @@ fn walk(
                 lane.bounds.start(db, lane.conversation, backwards, guess)?,
             ));
         }
-        heap.extend(lane.head(db)?.map(|key| Turn::new(key, n, backwards)));
+        heap.extend(
+            lane.head(&mut reads)?
+                .map(|key| Turn::new(key, n, backwards)),
+        );
     }
     while let Some(turn) = heap.pop() {
         let Some(lane) = lanes.get_mut(turn.lane) else {
@@ -305,7 +229,7 @@ fn walk(
             return Ok(());
         }
         heap.extend(
-            lane.head(db)?
+            lane.head(&mut reads)?
                 .map(|key| Turn::new(key, turn.lane, backwards)),
         );
     }
@@ -347,27 +271,34 @@ struct Lane<'a> {
 
 impl Lane<'_> {
     /// The key of the next row, reading on if needed.
-    fn head(&mut self, db: &Connection) -> StoreResult<Option<(i64, u64)>> {
+    fn head(&mut self, reads: &mut Reads<'_>) -> StoreResult<Option<(i64, u64)>> {
         if self.waiting.is_empty() && !self.ended {
-            self.read_on(db)?;
+            self.read_on(reads).map_err(error::reading)?;
         }
         Ok(self.waiting.front().map(|row| self.order.key(row)))
     }
 
-    fn read_on(&mut self, db: &Connection) -> StoreResult<()> {
+    fn read_on(&mut self, reads: &mut Reads<'_>) -> rusqlite::Result<()> {
         // Beside the line, a whole helping can lie outside the bounds.
         while self.waiting.is_empty() && !self.ended {
-            let rows = if self.in_line {
-                self.in_line(db)
-            } else {
-                self.beside(db)
-            };
-            let rows = rows.map_err(error::reading)?;
-            if rows.len() < self.helping {
-                self.ended = true;
-            }
-            self.helping = (self.helping * 4).min(HELPING);
-            for row in rows {
+            let conversation = self.conversation as i64;
+            let (key, seq) = self
+                .last
+                .unwrap_or_else(|| self.bounds.start_in_order(self.backwards));
+            let seq = seq.min(i64::MAX as u64) as i64;
+            let n = most(self.helping);
+            let mut rows = match (self.in_line, self.order) {
+                (true, _) => reads.in_line.query(params![conversation, seq, n]),
+                (false, Order::Place) => {
+                    let place = crate::record::pos_bytes(key);
+                    reads.beside.query(params![conversation, place, seq, n])
+                }
+                (false, Order::Time) => reads.beside.query(params![conversation, key, seq, n]),
+            }?;
+            let mut read = 0;
+            while let Some(row) = rows.next()? {
+                let row = Row::read(row)?;
+                read += 1;
                 self.last = Some(self.order.key(&row));
                 if self.bounds.holds(&row) {
                     self.waiting.push_back(row);
@@ -377,67 +308,43 @@ impl Lane<'_> {
                     break;
                 }
             }
+            if read < self.helping {
+                self.ended = true;
+            }
+            self.helping = (self.helping * 4).min(HELPING);
         }
         Ok(())
     }
+}
 
-    fn in_line(&self, db: &Connection) -> rusqlite::Result<Vec<Row>> {
-        let sql = if self.backwards {
-            format!(
-                "SELECT {COLUMNS} FROM log WHERE conversation = ?1 AND lane = 2 AND seq < ?2 ORDER BY seq DESC LIMIT ?3"
-            )
-        } else {
-            format!(
-                "SELECT {COLUMNS} FROM log WHERE conversation = ?1 AND lane = 2 AND seq > ?2 ORDER BY seq LIMIT ?3"
-            )
-        };
-        let edge = self
-            .last
-            .map_or(0, |(_, seq)| seq.min(i64::MAX as u64) as i64);
-        collect(
-            db.prepare_cached(&sql)?,
-            params![self.conversation as i64, edge, most(self.helping)],
-            Row::read,
-        )
-    }
+/// The statements that read helpings, for both kinds of lanes.
+struct Reads<'a> {
+    in_line: CachedStatement<'a>,
+    beside: CachedStatement<'a>,
+}
 
-    fn beside(&self, db: &Connection) -> rusqlite::Result<Vec<Row>> {
-        let (index, column) = match self.order {
-            Order::Place => ("log_place", "pos"),
-            Order::Time => ("log_time", "at"),
-        };
-        let (cmp, direction) = if self.backwards {
+impl<'a> Reads<'a> {
+    fn new(db: &'a Connection, order: Order, backwards: bool) -> rusqlite::Result<Self> {
+        let (cmp, direction) = if backwards {
             ("<", "DESC")
         } else {
             (">", "ASC")
         };
-        let (key, seq) = self
-            .last
-            .unwrap_or_else(|| self.bounds.start_in_order(self.backwards));
-        let sql = format!(
-            "SELECT {COLUMNS} FROM log INDEXED BY {index} WHERE conversation = ?1 AND lane = 3
-             AND {column} {cmp}= ?2 AND ({column} {cmp} ?2 OR seq {cmp} ?3) ORDER BY {column} {direction}, seq {direction} LIMIT ?4"
-        );
-        let seq = seq.min(i64::MAX as u64) as i64;
-        let statement = db.prepare_cached(&sql)?;
-        let n = most(self.helping);
-        match self.order {
-            Order::Place => collect(
-                statement,
-                params![
-                    self.conversation as i64,
-                    crate::record::pos_bytes(key),
-                    seq,
-                    n
-                ],
-                Row::read,
-            ),
-            Order::Time => collect(
-                statement,
-                params![self.conversation as i64, key, seq, n],
-                Row::read,
-            ),
-        }
+        let (index, column) = match order {
+            Order::Place => ("log_place", "pos"),
+            Order::Time => ("log_time", "at"),
+        };
+        Ok(Self {
+            in_line: db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM log WHERE conversation = ?1 AND lane = 2 AND seq {cmp} ?2
+                 ORDER BY seq {direction} LIMIT ?3"
+            ))?,
+            beside: db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM log INDEXED BY {index} WHERE conversation = ?1 AND lane = 3
+                 AND {column} {cmp}= ?2 AND ({column} {cmp} ?2 OR seq {cmp} ?3)
+                 ORDER BY {column} {direction}, seq {direction} LIMIT ?4"
+            ))?,
+        })
     }
 }
 

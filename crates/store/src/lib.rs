@@ -10,7 +10,9 @@
 //! SQL stands in this crate only. The tables are in `migrations/`, the data folder is drawn in `folder.rs`, what keeps
 //! erased text from surviving in `scrub.rs`, the way history is read in `history.rs`.
 
+pub mod backup;
 mod blobs;
+mod changes;
 mod check;
 mod commit;
 mod error;

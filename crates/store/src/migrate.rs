@@ -19,7 +19,8 @@ pub const STEPS: &[Step] = &[Step {
     then: Some(new_epoch),
 }];
 
-fn new_epoch(db: &Connection) -> rusqlite::Result<()> {
+/// A random epoch: what restoring a backup begins.
+pub fn new_epoch(db: &Connection) -> rusqlite::Result<()> {
     // 63 bits, since SQLite's integers are signed.
     let epoch = (rand::random::<u64>() >> 1) as i64;
     db.execute(

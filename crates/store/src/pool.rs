@@ -82,7 +82,9 @@ impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let mut idle = self.pool.idle.lock();
         idle.lent -= 1;
-        idle.free.extend(self.connection.take());
+        // A reading that broke off inside a transaction would hold its snapshot for ever.
+        idle.free
+            .extend(self.connection.take().filter(Connection::is_autocommit));
         drop(idle);
         self.pool.returned.notify_one();
     }

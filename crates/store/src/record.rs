@@ -129,6 +129,7 @@ fn is_zero(n: &u8) -> bool {
     *n == 0
 }
 
+#[expect(clippy::ptr_arg, reason = "serde hands over the field as it is")]
 fn none_in<T: Clone>(list: &Cow<'_, [T]>) -> bool {
     list.is_empty()
 }

@@ -68,7 +68,7 @@ impl Search {
         let mut db = self.writer.lock();
         // One snapshot: what is erased in it is either not taken in here or was taken in with its words before.
         let log = log.unchecked_transaction().map_err(error::reading)?;
-        let read = || -> rusqlite::Result<(i64, i64, Vec<Row>, Vec<(i64, i64, i64, String)>)> {
+        let read = || -> rusqlite::Result<(i64, i64, Vec<Row>, Vec<Forget>)> {
             let upto = state(&db, "upto")?;
             let rows = log
                 .prepare_cached(&format!(
@@ -184,6 +184,9 @@ impl Search {
         Ok(faults)
     }
 }
+
+/// Number, seq, conversation and words of an erased event.
+type Forget = (i64, i64, i64, String);
 
 fn open_writer(folder: &Folder) -> rusqlite::Result<Connection> {
     let path = folder.search();

@@ -26,7 +26,7 @@ use crate::history::Found;
 use crate::names::Names;
 use crate::pool::{Pool, Reader};
 use crate::search::Search;
-use crate::{check, error, history, log, migrate, scrub, shelf};
+use crate::{changes, check, error, history, log, migrate, scrub, shelf};
 
 /// The store of one data folder.
 pub struct SqliteStore {
@@ -145,7 +145,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> StoreResult<Vec<Arc<Event>>> {
         snapshot(&*self.reader()?, |db| {
-            history::changes(db, &self.names, conversations, after, upto, limit)
+            changes::changes(db, &self.names, conversations, after, upto, limit)
         })
     }
 
@@ -338,7 +338,7 @@ impl Store for SqliteStore {
     fn check(&self) -> StoreResult<Vec<String>> {
         let mut faults = self.search.check()?;
         let reader = self.reader()?;
-        faults.extend(snapshot(&*reader, |db| check::log(db, &self.names))?);
+        faults.extend(snapshot(&reader, |db| check::log(db, &self.names))?);
         faults.extend(check::blobs(&reader, &self.blobs)?);
         Ok(faults)
     }
@@ -349,10 +349,15 @@ fn snapshot<T>(
     db: &Connection,
     read: impl FnOnce(&Connection) -> StoreResult<T>,
 ) -> StoreResult<T> {
-    let tx = db.unchecked_transaction().map_err(error::reading)?;
-    let result = read(&tx)?;
-    tx.finish().map_err(error::reading)?;
-    Ok(result)
+    let say = |word: &str| {
+        db.prepare_cached(word)
+            .and_then(|mut s| s.execute([]))
+            .map_err(error::reading)
+    };
+    say("BEGIN")?;
+    let result = read(db);
+    say("COMMIT")?;
+    result
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -360,5 +365,56 @@ impl std::fmt::Debug for SqliteStore {
         f.debug_struct("SqliteStore")
             .field("folder", &self.folder)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sammen_core::Conversation;
+    use sammen_core::store::{Store, StoreError, Write};
+    use sammen_testkit::store_suite::{room, says};
+
+    use super::SqliteStore;
+
+    #[test]
+    fn a_full_disk_refuses_batches_whole_and_lets_writing_resume() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path()).unwrap();
+        let limit = |pages: i64| {
+            let writer = store.writer.lock();
+            let set = |r: &rusqlite::Row<'_>| r.get::<_, i64>(0);
+            let pragma = format!("PRAGMA max_page_count = {pages}");
+            writer.db.query_row(&pragma, [], set).unwrap();
+        };
+        let town: Arc<Conversation> = room(1).into();
+        store.commit(&[Write::Conversation(town)]).unwrap();
+        limit(1);
+        let batch = |from: u64| -> Vec<Write> {
+            let text = "x".repeat(3000);
+            let event = |n| Write::Event(Arc::new(says(n, 1, &text)));
+            (from..from + 50).map(event).collect()
+        };
+        let refused = store.commit(&batch(1));
+        assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+        assert_eq!(store.event(sammen_core::Seq(1)).unwrap(), None);
+        limit(1_000_000);
+        store.commit(&batch(1)).unwrap();
+        assert_eq!(store.start().unwrap().last_seq.0, 50);
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn after_a_fatal_failure_nothing_is_written_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path()).unwrap();
+        store.writer.lock().fail("fsync failed".into());
+        let refused = store.commit(&[Write::Conversation(room(1).into())]);
+        assert!(matches!(refused, Err(StoreError::Fatal(_))));
+        assert_eq!(
+            store.conversation(sammen_core::ConversationId(1)).unwrap(),
+            None
+        );
     }
 }

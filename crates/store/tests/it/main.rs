@@ -1,5 +1,11 @@
 //! SQLite does what every store must, and what only a store on disk must.
 
+mod backup;
+mod differential;
+mod erasure;
+mod folder;
+mod golden;
+
 use sammen_store::SqliteStore;
 use sammen_testkit::store_suite::Fixture;
 
