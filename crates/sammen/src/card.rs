@@ -40,7 +40,7 @@ pub fn cards(config: &Config, running: &Running, people: &[Person], kept: bool) 
         direct_tls: port(&addresses.xmpp, Security::Tls),
         irc_tls: port(&addresses.irc, Security::Tls),
         irc_plain: port(&addresses.irc, Security::Plain),
-        http: config.http.url.clone().unwrap_or_default(),
+        http: crate::protocols::http_url(config, addresses).unwrap_or_default(),
         metrics: addresses
             .metrics
             .map_or_else(String::new, |a| a.to_string()),

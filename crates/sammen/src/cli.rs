@@ -1,11 +1,12 @@
 //! The command line.
 
 use std::io::{BufRead, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use sammen_net::password::random_app_password;
 use serde_json::json;
 
 use crate::admin::{self, Request};
@@ -61,6 +62,19 @@ enum Command {
     Room(Room),
     /// Says what is wrong with configuration, certificates and data.
     Check,
+    /// Writes an encrypted backup, also of a running node.
+    Backup {
+        /// The new file.
+        to: PathBuf,
+        /// Read the passphrase from the standard input; otherwise one is made up and printed once.
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Makes a new data folder from a backup; its passphrase comes from the standard input.
+    Restore {
+        /// The backup.
+        from: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -222,6 +236,20 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Serve => return serve::serve(&common.config_path()).await,
         Command::Check => return check(&common).await,
+        Command::Backup { to, stdin } => {
+            let answer = backup(&common, &to, stdin).await?;
+            print::answer(&answer, common.json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Restore { from } => {
+            let data = common.data()?;
+            let passphrase = password(true)?.unwrap_or_default();
+            let restored = tokio::task::spawn_blocking(move || {
+                admin::backup::restore(&from, &data, passphrase)
+            });
+            print::answer(&restored.await??, common.json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Account(command) => account(command)?,
         Command::Room(command) => room(command),
     };
@@ -236,6 +264,14 @@ impl Common {
         path.unwrap_or_else(|| config::DEFAULT_PATH.into())
     }
 
+    /// The data folder: as named, or the configuration's.
+    fn data(&self) -> anyhow::Result<PathBuf> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(Config::read(&self.config_path())?.data),
+        }
+    }
+
     async fn ask(&self, request: Request) -> anyhow::Result<serde_json::Value> {
         match &self.data {
             Some(data) => admin::ask(data, None, request).await,
@@ -245,6 +281,23 @@ impl Common {
             }
         }
     }
+}
+
+async fn backup(common: &Common, to: &Path, stdin: bool) -> anyhow::Result<serde_json::Value> {
+    let given = password(stdin)?;
+    let made_up = given.is_none();
+    let passphrase =
+        given.unwrap_or_else(|| random_app_password(&mut rand::rng()).expose().to_owned());
+    let config = match common.data {
+        Some(_) => None,
+        None => Some(Config::read(&common.config_path())?),
+    };
+    let data = common.data()?;
+    let mut answer = admin::backup::write(&data, config.as_ref(), to, passphrase.clone()).await?;
+    if let (true, Some(object)) = (made_up, answer.as_object_mut()) {
+        object.insert("passphrase".into(), passphrase.into());
+    }
+    Ok(answer)
 }
 
 async fn check(common: &Common) -> anyhow::Result<ExitCode> {

@@ -137,6 +137,10 @@ pub struct Xmpp {
     pub listen: Vec<Listen>,
     /// How long a session outlives its connection, in seconds.
     pub resume_seconds: u32,
+    /// Stanzas a second that a client may send for long; 0 is without limit. More waits and is not lost.
+    pub stanzas_per_second: u32,
+    /// Stanzas at once.
+    pub stanzas_burst: u32,
     /// Whom people reach about abuse (XEP-0157), as URIs.
     pub abuse_addresses: Vec<String>,
     /// Whom people reach about the node.
@@ -153,6 +157,10 @@ pub struct Irc {
     pub network: String,
     /// What everyone reads who comes in.
     pub motd: String,
+    /// Commands a second that a client may send for long; 0 is without limit. More waits and is not lost.
+    pub commands_per_second: u32,
+    /// Commands at once.
+    pub commands_burst: u32,
 }
 
 /// HTTP.
@@ -256,6 +264,8 @@ impl Default for Xmpp {
         Self {
             listen: vec![any(5222, Security::Starttls), any(5223, Security::Tls)],
             resume_seconds: 300,
+            stanzas_per_second: 1000,
+            stanzas_burst: 5000,
             abuse_addresses: Vec::new(),
             admin_addresses: Vec::new(),
         }
@@ -268,6 +278,8 @@ impl Default for Irc {
             listen: vec![any(6697, Security::Tls)],
             network: "Sammen".into(),
             motd: String::new(),
+            commands_per_second: 20,
+            commands_burst: 200,
         }
     }
 }

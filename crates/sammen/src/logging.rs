@@ -1,7 +1,6 @@
 //! Logs: text or JSON on the standard error stream. What people write never stands in them.
 
-use anyhow::Context;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -14,11 +13,25 @@ pub struct Logs(Option<reload::Handle<Targets, Registry>>);
 /// What `log.level` says.
 ///
 /// # Errors
-/// When it is no level.
-pub fn filter(level: &str) -> anyhow::Result<Targets> {
-    level
-        .parse()
-        .with_context(|| format!("log.level is {level:?}: use error, warn, info, debug or trace"))
+/// When a part of it is no level.
+pub fn filter(text: &str) -> anyhow::Result<Targets> {
+    let mut targets = Targets::new();
+    for part in text.split(',').map(str::trim) {
+        let (of, level) = match part.split_once('=') {
+            Some((of, level)) => (Some(of), level),
+            None => (None, part),
+        };
+        let level: LevelFilter = level.parse().map_err(|_| {
+            anyhow::anyhow!(
+                "log.level: {part:?} is no level: use error, warn, info, debug or trace"
+            )
+        })?;
+        targets = match of {
+            Some(of) => targets.with_target(of, level),
+            None => targets.with_default(level),
+        };
+    }
+    Ok(targets)
 }
 
 /// Starts logging for the whole process.

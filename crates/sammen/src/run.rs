@@ -1,6 +1,7 @@
 //! A running node: assembled from its configuration, served, reloaded, and taken down in order. `try` and `serve` share it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -45,6 +46,8 @@ pub struct Assembled {
     pub accounts: Arc<Accounts>,
     /// What the store does is counted here.
     pub metrics: Arc<Metrics>,
+    /// The data folder.
+    pub data: PathBuf,
 }
 
 /// A node that listens.
@@ -142,6 +145,7 @@ pub async fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         node,
         accounts,
         metrics,
+        data: config.data.clone(),
     })
 }
 
@@ -152,6 +156,7 @@ impl Assembled {
             node: self.node.clone(),
             accounts: self.accounts.clone(),
             store: self.store.clone(),
+            data: self.data.clone(),
         }
     }
 

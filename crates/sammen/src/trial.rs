@@ -24,14 +24,14 @@ use serde_json::{Value, json};
 use crate::card;
 use crate::config::{Config, Listen, Log, Security};
 use crate::protocols;
-use crate::run::{self, Addresses, Assembled, Running};
+use crate::run::{self, Assembled, Running};
 use crate::serve::{Signals, until_stopped};
 use crate::{logging, print};
 
 /// The room that is there from the start.
 const ROOM: &str = "town";
 /// Where the passwords stand, so that the next start has the same.
-const FILE: &str = "try.json";
+pub const FILE: &str = "try.json";
 /// The people of a trial.
 const PEOPLE: [&str; 2] = ["alice", "bob"];
 
@@ -122,6 +122,9 @@ fn configuration(data: &Path, ports: Option<u16>) -> anyhow::Result<Config> {
     config.irc.motd = "A trial on this computer. Everyone here is you.".into();
     config.http.listen = vec![Listen::new(port(4)?, Security::Tls)];
     config.metrics.listen = Some(port(5)?);
+    // Load generators come through here too.
+    config.xmpp.stanzas_per_second = 0;
+    config.irc.commands_per_second = 0;
     config.passwords.sha1_iterations = 4096;
     config.passwords.sha256_iterations = 4096;
     config.passwords.sha512_iterations = 4096;
@@ -145,10 +148,8 @@ pub async fn run(trial: Trial) -> anyhow::Result<ExitCode> {
     let _logs = logging::start(&log)?;
     let mut signals = Signals::listen()?;
     let folder = Folder::open(trial.data.clone())?;
-    let mut config = configuration(&folder.path, trial.ports)?;
+    let config = configuration(&folder.path, trial.ports)?;
     let running = run::start(&config).await?;
-    // A listener on a port that the system chose has its address only now.
-    config.http.url = http_url(&running.addresses);
     let kept = settle(&running.assembled, &folder.path, trial.accounts).await?;
     let told = line(&config, &running, &kept, trial.accounts)?;
     if trial.json {
@@ -165,11 +166,6 @@ pub async fn run(trial: Trial) -> anyhow::Result<ExitCode> {
     running.stop().await;
     drop(folder);
     Ok(code)
-}
-
-fn http_url(addresses: &Addresses) -> Option<String> {
-    let (_, address) = addresses.http.first()?;
-    Some(format!("https://{address}"))
 }
 
 /// What scripts read.

@@ -1,6 +1,7 @@
 //! Administration: one request in, one answer out. The same for the socket of a running node and for a folder without one.
 
 mod accounts;
+pub mod backup;
 mod data;
 mod offline;
 mod rooms;
@@ -28,6 +29,8 @@ pub struct Admin {
     pub accounts: Arc<Accounts>,
     /// Its store.
     pub store: Arc<SqliteStore>,
+    /// Its data folder.
+    pub data: std::path::PathBuf,
 }
 
 /// What an operator asks for.
@@ -131,6 +134,11 @@ pub enum Request {
     },
     /// Checks the data folder.
     Check,
+    /// Sends an encrypted backup; see [`backup`].
+    Backup {
+        /// What it is encrypted with.
+        passphrase: String,
+    },
 }
 
 impl Admin {
@@ -177,6 +185,7 @@ impl Admin {
             } => self.room_standing(&name, &account, &standing).await,
             Request::RoomDestroy { name, reason } => self.room_destroy(&name, reason).await,
             Request::Check => self.check().await,
+            Request::Backup { .. } => anyhow::bail!("a backup comes in frames"),
         }
     }
 }

@@ -121,6 +121,7 @@ async fn answer(stream: UnixStream, admin: &Admin) -> io::Result<()> {
     let mut read = BufReader::new(read.take(MOST));
     tokio::time::timeout(PATIENCE, read.read_line(&mut line)).await??;
     let answer = match serde_json::from_str::<Request>(&line) {
+        Ok(Request::Backup { passphrase }) => admin.send_backup(passphrase, &mut write).await?,
         Ok(request) => admin.run(request).await,
         Err(error) => Err(error.into()),
     };
@@ -171,10 +172,15 @@ pub async fn ask(stream: UnixStream, request: &Request) -> anyhow::Result<Value>
     write.write_all(line.as_bytes()).await?;
     let mut answer = String::new();
     BufReader::new(read).read_line(&mut answer).await?;
-    if answer.is_empty() {
+    understand(&answer)
+}
+
+/// Takes an answer's line apart.
+pub(super) fn understand(line: &str) -> anyhow::Result<Value> {
+    if line.is_empty() {
         bail!("the node went away before it answered");
     }
-    let mut answer: Value = serde_json::from_str(&answer)?;
+    let mut answer: Value = serde_json::from_str(line)?;
     if let Some(error) = answer.get("error").and_then(Value::as_str) {
         bail!("{error}");
     }
