@@ -1,0 +1,113 @@
+//! JOIN and PART: membership, not presence. Who disconnects stays a member.
+
+use sammen_core::conversation::{Mask, Settings};
+use sammen_core::{Address, Principal, Refusal, ops};
+
+use crate::replay::{self, presence};
+use crate::session::Session;
+use crate::wire::casemap::{Ban, Who};
+use crate::wire::{Message, Numeric};
+
+/// Channels of one command.
+const MOST: usize = 50;
+
+pub(crate) async fn join(s: &mut Session, m: &Message<'_>) {
+    let Some(channels) = m.text(0) else { return };
+    if channels == "0" {
+        let all: Vec<_> = s.me().rooms.values().map(|r| r.channel.clone()).collect();
+        for channel in all {
+            leave(s, &channel, None).await;
+        }
+        return;
+    }
+    let mut keys = m.text(1).unwrap_or("").split(',');
+    for channel in channels.split(',').filter(|c| !c.is_empty()).take(MOST) {
+        let key = keys.next().filter(|k| !k.is_empty()).map(str::to_owned);
+        one(s, channel, key).await;
+    }
+}
+
+async fn one(s: &mut Session, channel: &str, key: Option<String>) {
+    let Some(room) = s.server.names.room(channel) else {
+        let text = "No such channel";
+        return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], text);
+    };
+    let (me, id, origin) = (s.account(), s.id(), s.origin());
+    let shown = presence(s.me().away.as_deref());
+    let fits = fits(s, &me);
+    let written = s.server.node.write(move |tx| {
+        let convo = match tx.room(&room) {
+            Ok(convo) => {
+                let mut join = |nick: Option<&str>| {
+                    ops::rooms::join(tx, &me, convo.id(), nick, key.as_deref(), &fits, &origin)
+                };
+                match join(None) {
+                    // On IRC the nick is the account's; in this room another one goes by it already.
+                    Err(Refusal::Taken) => join(Some(&format!("{}-{}", me.name(), id.0))),
+                    other => other,
+                }?
+            }
+            Err(Refusal::NotFound) => {
+                let settings = Settings {
+                    password: key,
+                    ..Settings::default()
+                };
+                let who = Principal::Of(me.clone());
+                ops::rooms::create(tx, &who, &room, settings, None, &origin)?
+            }
+            Err(other) => return Err(other),
+        };
+        replay::enter_in(tx, id, &me, convo.id(), shown)
+    });
+    match written.await {
+        Ok(entrance) => replay::show(s, &entrance),
+        Err(refusal) => s.refuse(&refusal, channel),
+    }
+}
+
+/// Whether a mask of a ban list fits a person.
+pub(crate) fn fits(s: &Session, who: &Address) -> impl Fn(&Mask) -> bool + Send + use<> {
+    let names = &s.server.names;
+    let (nick, account) = (names.nick(who), names.account(who));
+    let (user, host) = names.user_host(who);
+    move |mask: &Mask| {
+        let who = Who {
+            nick: &nick,
+            user: &user,
+            host: &host,
+            account: account.as_deref(),
+        };
+        Ban::parse(&mask.mask).is_ok_and(|ban| ban.matches(&who))
+    }
+}
+
+pub(crate) async fn part(s: &mut Session, m: &Message<'_>) {
+    let Some(channels) = m.text(0) else { return };
+    let reason = m.text(1).filter(|r| !r.is_empty()).map(|r| clip(r, 300));
+    for channel in channels.split(',').filter(|c| !c.is_empty()).take(MOST) {
+        leave(s, channel, reason.clone()).await;
+    }
+}
+
+/// The start of a text, at most so many bytes.
+pub(crate) fn clip(text: &str, most: usize) -> String {
+    let cut = crate::wire::truncate_utf8(text.as_bytes(), most);
+    String::from_utf8_lossy(cut).into_owned()
+}
+
+async fn leave(s: &mut Session, channel: &str, reason: Option<String>) {
+    let Some(room) = s.server.names.room(channel) else {
+        let text = "No such channel";
+        return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], text);
+    };
+    let (me, origin) = (s.account(), s.origin());
+    let written = s.server.node.write(move |tx| {
+        let convo = tx.room(&room)?;
+        ops::rooms::leave(tx, &me, convo.id(), reason, &origin)
+    });
+    match written.await {
+        // The PART line is the event's.
+        Ok(_) => s.answer_with_events().await,
+        Err(refusal) => s.refuse(&refusal, channel),
+    }
+}

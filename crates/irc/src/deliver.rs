@@ -1,0 +1,540 @@
+//! What comes from the node, as this session shows it.
+
+use std::sync::Arc;
+
+use sammen_core::event::{MembershipAction, RelationKind, RoomChange};
+use sammen_core::live::{
+    Announced, ContactCause, OccupantChange, OccupantKind, Show, Signal, StateChange, Typing,
+};
+use sammen_core::{Address, CloseReason, Content, Convo, Delivery, Refusal, Role, Sent, Seq};
+
+use crate::modes;
+use crate::session::{Pending, Session, label_tag, tagged};
+use crate::translate::out::{self, Reactions, View};
+use crate::wire::caps::Cap;
+use crate::wire::tags::names;
+use crate::wire::{Line, TagBuf};
+
+/// Events read at once when the queue overflowed.
+const PAGE: usize = 256;
+/// The key of the form that holds a reaction's difference.
+const REACTION: u32 = u32::MAX;
+
+/// Shows one delivery.
+pub(crate) async fn deliver(s: &mut Session, delivery: Delivery) {
+    if s.ended() || s.me.is_none() {
+        return;
+    }
+    match delivery {
+        Delivery::Event(announced) => {
+            s.own_event = announced.origin == Some(s.id());
+            event(s, &announced).await;
+            s.own_event = false;
+        }
+        Delivery::Lagged { after, upto } => catch_up(s, after, upto).await,
+        Delivery::State(change) => state(s, &change).await,
+        Delivery::StateLost => state_lost(s),
+        Delivery::Signal(signal) => one_shot(s, &signal),
+        Delivery::Done { ticket, result } => done(s, ticket, result),
+        Delivery::Closed(why) => s.close(match why {
+            CloseReason::Replaced => "another connection took this one's place",
+            CloseReason::SignedOut => "signed out",
+            CloseReason::Killed => "killed by an operator",
+            CloseReason::Shutdown => "the server shuts down",
+            CloseReason::Failed => "the server failed",
+        }),
+    }
+}
+
+/// What the queue dropped, from the log.
+async fn catch_up(s: &mut Session, mut after: Seq, upto: Seq) {
+    let node = s.server.node.clone();
+    let account = s.account();
+    while after < upto && !s.ended() {
+        let rooms = s.me().rooms.keys().copied().collect();
+        let Ok(page) = node.changes(&account, rooms, after, upto, PAGE).await else {
+            return s.close("messages could not be read");
+        };
+        let Some(last) = page.last() else { return };
+        after = last.event.seq;
+        let whole = page.len() < PAGE;
+        for announced in page {
+            event(s, &announced).await;
+        }
+        if whole {
+            return;
+        }
+    }
+}
+
+/// A committed event.
+pub(crate) async fn event(s: &mut Session, a: &Arc<Announced>) {
+    let event = &a.event;
+    let me = s.me_mut();
+    me.cursor = me.cursor.max(event.seq);
+    if a.convo.is_room() {
+        match me.rooms.get(&event.conversation) {
+            Some(inside) if event.seq <= inside.since => return,
+            Some(_) => {}
+            None => return outside(s, a).await,
+        }
+    }
+    let own = a.origin == Some(me.session.id);
+    match &event.content {
+        Content::Message(_) | Content::Edit(_) | Content::Other { .. } => {
+            me.encrypted.remove(&event.conversation);
+            speech(s, a, own);
+        }
+        Content::Retraction { .. } => speech(s, a, own),
+        Content::Encrypted { .. } => {
+            let last = me
+                .encrypted
+                .insert(event.conversation, event.author.clone());
+            if last.as_ref() != Some(&event.author) {
+                speech(s, a, own);
+            }
+        }
+        Content::Reaction { .. } => reaction(s, a, own).await,
+        Content::Membership(change) => membership(s, a, change),
+        Content::Room(change) => room_change(s, a, change),
+        Content::Marker(_) | Content::Erased { .. } => {}
+    }
+}
+
+/// What people wrote; the session's own only as an echo.
+fn speech(s: &mut Session, a: &Arc<Announced>, own: bool) {
+    if own && !echoes(s, a) {
+        return;
+    }
+    let bytes = out::announced(&s.server, a, View::of(s.caps));
+    if bytes.is_empty() {
+        return;
+    }
+    let label = if own { take_label(s, a) } else { None };
+    match label {
+        Some(label) => s.emit(tagged(&bytes, &label_tag(&label))),
+        None => s.emit(bytes),
+    }
+}
+
+/// Whether the session sees what it sent itself.
+fn echoes(s: &Session, a: &Announced) -> bool {
+    match a.event.content {
+        // REDACT is always told to everyone, its sender too (draft/message-redaction).
+        Content::Retraction { .. } => true,
+        _ => s.has(Cap::EchoMessage),
+    }
+}
+
+fn take_label(s: &mut Session, a: &Announced) -> Option<String> {
+    let me = s.me_mut();
+    let ticket = {
+        let mut labelled = me.labelled.lock();
+        let at = labelled.iter().position(|(id, _)| *id == a.event.id)?;
+        labelled.remove(at).1
+    };
+    let pending = me.pending.iter_mut().find(|p| p.ticket == ticket)?;
+    pending.label.take()
+}
+
+async fn reaction(s: &mut Session, a: &Arc<Announced>, own: bool) {
+    if own && !s.has(Cap::EchoMessage) {
+        return;
+    }
+    let change = reactions(s, a).await;
+    let view = View::of(s.caps);
+    let bytes = out::reaction(
+        &s.server,
+        &a.event,
+        &a.convo,
+        a.about.as_deref(),
+        &change,
+        view,
+        None,
+    );
+    let label = if own { take_label(s, a) } else { None };
+    let bytes = bytes::Bytes::from(bytes);
+    match label {
+        Some(label) if !bytes.is_empty() => s.emit(tagged(&bytes, &label_tag(&label))),
+        _ if !bytes.is_empty() => s.emit(bytes),
+        _ => {}
+    }
+}
+
+/// What of someone's reactions changed: read once for all sessions.
+async fn reactions(s: &Session, a: &Arc<Announced>) -> Reactions {
+    type Cell = tokio::sync::OnceCell<Reactions>;
+    let cell = a.form(sammen_core::Protocol::Irc, REACTION, Cell::new);
+    let (node, event) = (s.server.node.clone(), a.event.clone());
+    let read = async move {
+        node.read(move |node| {
+            let Content::Reaction { keys } = &event.content else {
+                return Ok(Reactions::default());
+            };
+            let before = match event.target() {
+                Some(target) => node.store().relations(target, 10_000)?,
+                None => Vec::new(),
+            };
+            let before = before.iter().rev().find(|e| {
+                e.seq < event.seq
+                    && e.author == event.author
+                    && e.relation
+                        .as_ref()
+                        .is_some_and(|r| r.kind == RelationKind::Reaction)
+            });
+            let before = match before.map(|e| &e.content) {
+                Some(Content::Reaction { keys }) => keys.as_slice(),
+                _ => &[],
+            };
+            Ok(Reactions::between(before, keys))
+        })
+        .await
+        .unwrap_or_default()
+    };
+    cell.get_or_init(|| read).await.clone()
+}
+
+fn membership(s: &mut Session, a: &Arc<Announced>, change: &sammen_core::event::MembershipChange) {
+    let own = change.who == s.me().account;
+    match change.action {
+        MembershipAction::Joined if own => return,
+        MembershipAction::Joined => {
+            s.me_mut().told_away.insert(change.who.clone(), false);
+        }
+        MembershipAction::Invited => {
+            // invite-notify: to those who could have invited.
+            let account = s.account();
+            if s.has(Cap::InviteNotify)
+                && a.event.author != account
+                && a.convo.role(&account) == Role::Moderator
+            {
+                invite(s, a, &change.who);
+            }
+            return;
+        }
+        _ => {}
+    }
+    let bytes = out::announced(&s.server, a, View::of(s.caps));
+    if !bytes.is_empty() {
+        s.emit(bytes);
+    }
+    let gone = matches!(
+        change.action,
+        MembershipAction::Left | MembershipAction::Kicked | MembershipAction::Banned
+    );
+    if gone && own {
+        s.me_mut().rooms.remove(&a.event.conversation);
+    }
+}
+
+fn invite(s: &mut Session, a: &Announced, who: &Address) {
+    let Some(room) = a.convo.conversation.room() else {
+        return;
+    };
+    let names = &s.server.names;
+    let line = Line::new(names.mask(&a.event.author))
+        .cmd("INVITE")
+        .param(names.nick(who))
+        .param(names.channel(room));
+    let tags = event_tags(s, a);
+    s.emit_line(line.tags(tags));
+}
+
+fn event_tags(s: &Session, a: &Announced) -> TagBuf {
+    let mut tags = TagBuf::new();
+    if s.has(Cap::ServerTime) {
+        tags.push(names::TIME, crate::wire::time::format(a.event.at.0));
+    }
+    if s.has(Cap::MessageTags) {
+        tags.push(names::MSGID, a.event.id.encode());
+    }
+    if s.has(Cap::AccountTag)
+        && let Some(account) = s.server.names.account(&a.event.author)
+    {
+        tags.push(names::ACCOUNT, account);
+    }
+    tags
+}
+
+/// Something in a room that this session is not in: invitations, and joining by another session of the account.
+async fn outside(s: &mut Session, a: &Arc<Announced>) {
+    let Content::Membership(change) = &a.event.content else {
+        return;
+    };
+    if change.who != s.me().account {
+        return;
+    }
+    match change.action {
+        MembershipAction::Invited => invite(s, a, &change.who),
+        MembershipAction::Joined => {
+            crate::replay::enter(s, vec![a.event.conversation]).await;
+        }
+        _ => {}
+    }
+}
+
+fn room_change(s: &mut Session, a: &Arc<Announced>, change: &RoomChange) {
+    match change {
+        RoomChange::Settings(_) => {
+            let account = s.account();
+            let lists = a.convo.role(&account) == Role::Moderator;
+            let Some(inside) = s.me_mut().rooms.get_mut(&a.event.conversation) else {
+                return;
+            };
+            let before = std::mem::replace(&mut inside.shown, a.convo.clone());
+            let channel = inside.channel.clone();
+            let changes = modes::changes(
+                &before.conversation.settings,
+                &a.convo.conversation.settings,
+                lists,
+            );
+            let source = s.server.names.mask(&a.event.author);
+            mode_lines(s, &source, &channel, &changes, Some(a));
+        }
+        RoomChange::Destroyed { .. } => {}
+        _ => {
+            let bytes = out::announced(&s.server, a, View::of(s.caps));
+            if !bytes.is_empty() {
+                s.emit(bytes);
+            }
+        }
+    }
+}
+
+fn mode_lines(
+    s: &mut Session,
+    source: &str,
+    channel: &str,
+    changes: &[crate::wire::modes::ModeChange],
+    a: Option<&Announced>,
+) {
+    for (modes, args) in crate::wire::modes::render(changes, modes::PER_LINE, 350) {
+        let line = Line::new(source).cmd("MODE").param(channel).param(modes);
+        let line = args.iter().fold(line, |line, arg| line.param(arg));
+        let line = match a {
+            Some(a) => {
+                let tags = event_tags(s, a);
+                line.tags(tags)
+            }
+            None => line,
+        };
+        s.emit_line(line);
+    }
+}
+
+async fn state(s: &mut Session, change: &Arc<StateChange>) {
+    match &**change {
+        StateChange::Occupant(change) => {
+            s.own_event = change.origin == Some(s.id());
+            occupant(s, change);
+            s.own_event = false;
+        }
+        StateChange::Presence { account, .. } => crate::commands::monitor::presence(s, account),
+        StateChange::Typing {
+            convo,
+            who,
+            typing,
+            origin,
+            ..
+        } => {
+            if *origin != Some(s.id()) && *who != s.me().account {
+                show_typing(s, convo, who, *typing);
+            }
+        }
+        StateChange::Read {
+            conversation,
+            event,
+            origin,
+            ..
+        } => {
+            if *origin != Some(s.id()) && s.has(Cap::ReadMarker) {
+                crate::commands::markread::told(s, *conversation, event.at);
+            }
+        }
+        StateChange::Contact {
+            account,
+            contact,
+            cause: ContactCause::Asks,
+            ..
+        } if *account == s.me().account => {
+            let nick = s.server.names.nick(contact);
+            s.notice(&format!(
+                "{nick} asks to see when you are here: /quote CONTACT ALLOW {nick}, or CONTACT DENY {nick}"
+            ));
+        }
+        StateChange::Contact { contact, .. } => crate::commands::monitor::presence(s, contact),
+        StateChange::SignedIn { device } => {
+            let what = device
+                .label
+                .clone()
+                .unwrap_or_else(|| "a new device".into());
+            let protocol = device.protocol.name();
+            s.notice(&format!(
+                "Your account signed in from {what} ({protocol}). If that was not you, change your password."
+            ));
+        }
+        StateChange::Custom {
+            protocol: sammen_core::Protocol::Irc,
+            payload,
+            ..
+        } => crate::commands::told(s, payload),
+        StateChange::Custom { .. } => {}
+    }
+}
+
+/// Standing, presence and occupancy in a room. Joining and leaving are events of the log and shown as such.
+fn occupant(s: &mut Session, change: &OccupantChange) {
+    let id = change.convo.id();
+    let Some(inside) = s.me().rooms.get(&id) else {
+        return;
+    };
+    let channel = inside.channel.clone();
+    let own = change.who == s.me().account;
+    match change.kind {
+        OccupantKind::Standing => {
+            let Some(before) = &change.before else { return };
+            let nick = s.server.names.nick(&change.who);
+            let changes = modes::rank_changes(before, &change.convo, &change.who, &nick);
+            let source = match &change.by {
+                Some(by) => s.server.names.mask(by),
+                None => s.server.name.clone(),
+            };
+            mode_lines(s, &source, &channel, &changes, None);
+        }
+        OccupantKind::Entered | OccupantKind::Updated | OccupantKind::Absent if !own => {
+            if !s.has(Cap::AwayNotify) {
+                return;
+            }
+            let away = away_of(change);
+            let told = s.me().told_away.get(&change.who).copied();
+            // Not told anything yet: they are taken to be here.
+            if told.unwrap_or(change.kind == OccupantKind::Entered) == away.is_some() {
+                return;
+            }
+            let known = &mut s.me_mut().told_away;
+            if known.len() > 20_000 {
+                known.clear();
+            }
+            known.insert(change.who.clone(), away.is_some());
+            let line = Line::new(s.server.names.mask(&change.who)).cmd("AWAY");
+            s.emit_line(match away {
+                Some(text) => line.trailing(text),
+                None => line,
+            });
+        }
+        OccupantKind::Destroyed if own => {
+            s.me_mut().rooms.remove(&id);
+            let text = match (&change.reason, &change.by) {
+                (Some(reason), _) => format!("This room is gone: {reason}"),
+                (None, Some(place)) => {
+                    format!(
+                        "This room is gone; people meet in {}",
+                        s.server.names.channel(place)
+                    )
+                }
+                (None, None) => "This room is gone".to_owned(),
+            };
+            let nick = s.me().nick.clone();
+            let line = s
+                .from_server("KICK")
+                .param(channel)
+                .param(nick)
+                .trailing(text);
+            s.emit_line(line);
+        }
+        _ => {}
+    }
+}
+
+/// Why someone is not attentive in a room; `None` where a session of theirs is.
+fn away_of(change: &OccupantChange) -> Option<String> {
+    let here = change.sessions.iter().any(|(_, p)| p.show > Show::Away);
+    if here {
+        return None;
+    }
+    let said = change.sessions.iter().find_map(|(_, p)| p.status.clone());
+    Some(said.unwrap_or_else(|| "away".into()))
+}
+
+fn show_typing(s: &mut Session, convo: &Arc<Convo>, who: &Address, typing: Typing) {
+    if !s.has(Cap::MessageTags) {
+        return;
+    }
+    let target = match convo.conversation.room() {
+        Some(_) => match s.me().rooms.get(&convo.id()) {
+            Some(inside) => inside.channel.clone(),
+            None => return,
+        },
+        None => s.me().nick.clone(),
+    };
+    let word = match typing {
+        Typing::Active => "active",
+        Typing::Paused => "paused",
+        Typing::Done => "done",
+    };
+    let line = Line::new(s.server.names.mask(who))
+        .tag(names::TYPING, word)
+        .cmd("TAGMSG")
+        .param(target);
+    s.emit_line(line);
+}
+
+/// Too many changes of presence and places at once: the lists are told anew.
+fn state_lost(s: &mut Session) {
+    s.me_mut().told_away.clear();
+    let rooms: Vec<_> = s.me().rooms.keys().copied().collect();
+    for id in rooms {
+        if let Ok(Some(convo)) = s.server.node.convo(id) {
+            crate::commands::names::send(s, &convo);
+        }
+    }
+}
+
+/// Lines that another session handed over: CTCP, WALLOPS.
+fn one_shot(s: &mut Session, signal: &Signal) {
+    if let Ok(lines) = signal.payload.clone().downcast::<bytes::Bytes>() {
+        s.emit((*lines).clone());
+    }
+}
+
+/// The outcome of something submitted.
+fn done(s: &mut Session, ticket: u64, result: Result<Sent, Refusal>) {
+    let me = s.me_mut();
+    let Some(at) = me.pending.iter().position(|p| p.ticket == ticket) else {
+        return;
+    };
+    let Some(pending) = me.pending.remove(at) else {
+        return;
+    };
+    if let Ok(sent) = &result {
+        // What is left over was not echoed.
+        me.labelled.lock().retain(|(id, _)| *id != sent.id);
+    }
+    match result {
+        Ok(_) => {
+            if let Some(label) = pending.label {
+                let line = s.from_server("ACK").finish();
+                s.emit(tagged(&line.into(), &label_tag(&label)));
+            }
+        }
+        Err(refusal) => refused(s, &pending, &refusal),
+    }
+}
+
+fn refused(s: &mut Session, pending: &Pending, refusal: &Refusal) {
+    // NOTICE is never answered (RFC 2812 §3.3.2), except with a label.
+    if pending.verb == "NOTICE" && pending.label.is_none() && !s.has(Cap::StandardReplies) {
+        return;
+    }
+    let target = pending.target.as_str();
+    let line = crate::commands::redact::refusal_line(s, pending, refusal).unwrap_or_else(|| {
+        let numeric = crate::refusal::for_message(refusal, target.starts_with(['#', '@']));
+        s.numeric_line(numeric, &[target])
+            .trailing(refusal.to_string())
+    });
+    let line = line.finish().into();
+    match &pending.label {
+        Some(label) => s.emit(tagged(&line, &label_tag(label))),
+        None => s.emit(line),
+    }
+}

@@ -1,0 +1,250 @@
+//! Coming in: the rooms of the account, and for clients without CHATHISTORY what they missed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use sammen_core::live::{Announced, Presence, Show};
+use sammen_core::ops::{self, rooms::Entered, send};
+use sammen_core::tx::Tx;
+use sammen_core::{Address, Content, ConversationId, Outcome, Seq, Timestamp};
+
+use crate::session::{Inside, Session};
+use crate::translate::out::{self, View};
+use crate::wire::caps::Cap;
+
+/// Events read at once.
+const PAGE: usize = 500;
+/// Most events that are looked at for what was missed.
+const MOST: usize = 20_000;
+
+/// A room that a session has come into.
+pub(crate) struct Entrance {
+    pub entered: Entered,
+    /// Up to when the account read it.
+    pub read: Option<Timestamp>,
+}
+
+/// What the session shows of its person.
+pub(crate) fn presence(away: Option<&str>) -> Presence {
+    Presence {
+        show: if away.is_some() {
+            Show::Away
+        } else {
+            Show::Online
+        },
+        status: away.map(str::to_owned),
+        ..Presence::default()
+    }
+}
+
+/// After the welcome: presence, rooms, what was missed. Everything up to `seq` is history to the session.
+pub(crate) async fn come_back(s: &mut Session, seq: Seq) {
+    let node = s.server.node.clone();
+    let account = s.account();
+    let shown = presence(s.me().away.as_deref());
+    let id = s.id();
+    let mine = account.clone();
+    let rooms = node
+        .read(move |node| {
+            let mut rooms = Vec::new();
+            for id in node.store().conversations_of(&mine)? {
+                let Some(convo) = node.convo(id)? else {
+                    continue;
+                };
+                if convo.is_room() && !convo.conversation.destroyed && convo.has(&mine) {
+                    rooms.push(id);
+                }
+            }
+            Ok(rooms)
+        })
+        .await
+        .unwrap_or_default();
+    let who = account.clone();
+    let told = node
+        .write(move |tx| ops::presence::set(tx, id, &who, shown))
+        .await;
+    if let Err(refusal) = told {
+        return s.close(&refusal.to_string());
+    }
+    enter(s, rooms.clone()).await;
+    let after = s.me().device.cursor;
+    if !s.has(Cap::Chathistory) && after < seq {
+        missed(s, rooms, after, seq).await;
+    }
+    let me = s.me_mut();
+    me.cursor = me.cursor.max(seq);
+    questions(s);
+}
+
+/// Contact questions that wait for an answer.
+fn questions(s: &mut Session) {
+    let account = s.account();
+    let Ok(contacts) = s.server.node.contacts(&account) else {
+        return;
+    };
+    let asking: Vec<_> = contacts
+        .iter()
+        .filter(|(_, c)| c.asks.is_some())
+        .take(20)
+        .collect();
+    for (who, _) in asking {
+        let nick = s.server.names.nick(who);
+        s.notice(&format!(
+            "{nick} asks to see when you are here: /quote CONTACT ALLOW {nick}, or CONTACT DENY {nick}"
+        ));
+    }
+}
+
+/// Brings the session into rooms of which its account is a member, and shows them.
+pub(crate) async fn enter(s: &mut Session, rooms: Vec<ConversationId>) {
+    if rooms.is_empty() {
+        return;
+    }
+    let (account, id) = (s.account(), s.id());
+    let shown = presence(s.me().away.as_deref());
+    let written = s.server.node.write(move |tx| {
+        let mut out = Vec::with_capacity(rooms.len());
+        for room in rooms {
+            // One that was left meanwhile is none.
+            if let Ok(entrance) = enter_in(tx, id, &account, room, shown.clone()) {
+                out.push(entrance);
+            }
+        }
+        Ok(out)
+    });
+    match written.await {
+        Ok(entrances) => {
+            for entrance in entrances {
+                show(s, &entrance);
+            }
+        }
+        Err(refusal) => s.notice(&format!("Your rooms could not be entered: {refusal}")),
+    }
+}
+
+/// Enters inside a write.
+pub(crate) fn enter_in(
+    tx: &mut Tx<'_>,
+    session: sammen_core::SessionId,
+    account: &Address,
+    room: ConversationId,
+    shown: Presence,
+) -> Outcome<Entrance> {
+    let entered = ops::rooms::enter(tx, session, account, room, shown)?;
+    let mark = tx.document(&account.into(), send::READ, &room.to_string())?;
+    let mark: Option<send::ReadMark> = mark
+        .and_then(|d| d.value)
+        .and_then(|v| sammen_core::tx::decode(&v));
+    Ok(Entrance {
+        entered,
+        read: mark.map(|m| m.at),
+    })
+}
+
+/// JOIN, topic, read marker and names of a room that the session has come into.
+pub(crate) fn show(s: &mut Session, entrance: &Entrance) {
+    let convo = &entrance.entered.convo;
+    let Some(room) = convo.conversation.room() else {
+        return;
+    };
+    let channel = s.server.names.channel(room);
+    let inside = Inside {
+        since: entrance.entered.seq,
+        shown: convo.clone(),
+        channel: channel.clone(),
+    };
+    if s.me_mut().rooms.insert(convo.id(), inside).is_some() {
+        return;
+    }
+    let account = s.account();
+    let line = out::join(&s.server, &account, &channel, View::of(s.caps));
+    s.reply(line);
+    if convo.conversation.settings.topic.is_some() {
+        crate::commands::topic::send(s, convo);
+    }
+    if s.has(Cap::ReadMarker) {
+        crate::commands::markread::send(s, &channel, entrance.read);
+    }
+    if !s.caps.no_implicit_names() {
+        crate::commands::names::send(s, convo);
+    }
+}
+
+/// Messages since the device was here last, for clients that can't ask for them.
+async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, upto: Seq) {
+    let most = s.server.config().replay;
+    let node = s.server.node.clone();
+    let account = s.account();
+    let mut latest: VecDeque<Arc<Announced>> = VecDeque::new();
+    let mut looked = 0;
+    loop {
+        let page = node
+            .changes(&account, rooms.clone(), after, upto, PAGE)
+            .await;
+        let Ok(page) = page else { return };
+        let Some(last) = page.last() else { break };
+        after = last.event.seq;
+        let more = page.len() == PAGE;
+        looked += page.len();
+        for announced in page {
+            let speech = matches!(
+                announced.event.content,
+                Content::Message(_) | Content::Edit(_) | Content::Encrypted { .. }
+            );
+            if speech {
+                if latest.len() >= most {
+                    latest.pop_front();
+                }
+                latest.push_back(announced);
+            }
+        }
+        if !more || looked >= MOST {
+            break;
+        }
+    }
+    let view = View::of(s.caps).past();
+    let server = s.server.clone();
+    if !s.has(Cap::Batch) {
+        for a in latest {
+            let lines = out::event(&server, &a.event, &a.convo, a.about.as_deref(), view, None);
+            s.emit(lines.into());
+        }
+        return;
+    }
+    let mut by_place: BTreeMap<ConversationId, Vec<Arc<Announced>>> = BTreeMap::new();
+    for a in latest {
+        by_place.entry(a.event.conversation).or_default().push(a);
+    }
+    for events in by_place.into_values() {
+        let Some(first) = events.first() else {
+            continue;
+        };
+        let target = target_of(s, &first.convo);
+        let batch = s.batch_ref();
+        let open = s
+            .from_server("BATCH")
+            .param(format!("+{batch}"))
+            .param("chathistory")
+            .param(target);
+        s.emit_line(open);
+        for a in &events {
+            let about = a.about.as_deref();
+            let lines = out::event(&server, &a.event, &a.convo, about, view, Some(&batch));
+            s.emit(lines.into());
+        }
+        let close = s.from_server("BATCH").param(format!("-{batch}"));
+        s.emit_line(close);
+    }
+}
+
+/// How this session calls a conversation: its channel, or the other one's nick.
+pub(crate) fn target_of(s: &Session, convo: &sammen_core::Convo) -> String {
+    let names = &s.server.names;
+    match convo.conversation.room() {
+        Some(room) => names.channel(room),
+        None => {
+            let me = &s.me().account;
+            names.nick(convo.conversation.peer_of(me).unwrap_or(me))
+        }
+    }
+}

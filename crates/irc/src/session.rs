@@ -1,0 +1,538 @@
+//! One connection as a state machine: lines and deliveries in, lines out. No IO.
+//!
+//! Order: what a client submits takes effect in its order. Messages are submitted without waiting; every other command
+//! first waits until those are done and shows what was announced meanwhile ([`Session::settle`]), so that the answer
+//! to a PING stands behind all that went before it.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sammen_core::live;
+use sammen_core::{
+    Address, ConversationId, Convo, Delivery, EventId, Principal, Seq, SessionId, Timestamp,
+    account::Device, principal::Origin,
+};
+use sammen_net::sasl::Channel;
+
+use crate::commands;
+use crate::multiline::Open;
+use crate::registration::Registration;
+use crate::server::Server;
+use crate::wire::caps::{Cap, CapSet};
+use crate::wire::standard::{Severity, StandardReply, codes};
+use crate::wire::{Line, Message, Numeric, ParseError, tags};
+
+/// Who is at the other end, as the session needs to know.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Where from.
+    pub address: IpAddr,
+    /// TLS and what it tells.
+    pub channel: Channel,
+    /// Signing in without TLS is allowed.
+    pub plain_allowed: bool,
+}
+
+/// A room that this session is in.
+pub(crate) struct Inside {
+    /// Everything up to here is history to this session.
+    pub since: Seq,
+    /// The room as this session was told of it last.
+    pub shown: Arc<Convo>,
+    /// Its name.
+    pub channel: String,
+}
+
+/// Something submitted whose outcome has not come yet.
+pub(crate) struct Pending {
+    pub ticket: u64,
+    pub label: Option<String>,
+    /// What the client wrote to: a channel or nick, as written.
+    pub target: String,
+    pub verb: &'static str,
+}
+
+/// The signed-in half of a session.
+pub(crate) struct Me {
+    pub session: Arc<live::Session>,
+    pub account: Address,
+    pub nick: String,
+    pub mask: String,
+    pub device: Arc<Device>,
+    /// Everything up to here was shown to this device.
+    pub cursor: Seq,
+    pub saved: Seq,
+    pub rooms: HashMap<ConversationId, Inside>,
+    pub next_ticket: u64,
+    pub pending: VecDeque<Pending>,
+    /// Which event came of which labelled ticket: written inside the writer, before the event is announced.
+    pub labelled: Arc<Mutex<Vec<(EventId, u64)>>>,
+    pub away: Option<String>,
+    /// Whom clients were told to be away (by AWAY lines).
+    pub told_away: HashMap<Address, bool>,
+    pub monitor: Vec<Address>,
+    /// Metadata keys that this session wants to hear of.
+    pub subscribed: Vec<String>,
+    /// The latest conversation-author pairs whose encrypted events were told.
+    pub encrypted: HashMap<ConversationId, Address>,
+    pub oper: bool,
+}
+
+/// What others of this protocol can know of a session.
+pub(crate) struct Extra {
+    pub signed_on: Timestamp,
+    /// Unix milliseconds of the last message.
+    pub active: std::sync::atomic::AtomicI64,
+    pub secure: bool,
+}
+
+struct Capture {
+    label: String,
+    lines: Vec<Bytes>,
+    /// The answer comes later, with the outcome of what was submitted.
+    deferred: bool,
+}
+
+/// One connection's state.
+pub struct Session {
+    pub(crate) server: Arc<Server>,
+    pub(crate) client: Client,
+    pub(crate) caps: CapSet,
+    pub(crate) v302: bool,
+    pub(crate) registration: Registration,
+    pub(crate) me: Option<Me>,
+    /// Open client batches, by reference.
+    pub(crate) batches: HashMap<String, Open>,
+    out: Vec<Bytes>,
+    out_bytes: usize,
+    capture: Option<Capture>,
+    ended: bool,
+    next_batch: u32,
+    /// What is being shown was caused by this session: part of the answer at hand, if there is one.
+    pub(crate) own_event: bool,
+}
+
+impl Session {
+    /// A connection that has said nothing yet.
+    pub fn new(server: Arc<Server>, client: Client) -> Self {
+        let registration = Registration::new(server.node.now());
+        Self {
+            server,
+            client,
+            caps: CapSet::EMPTY,
+            v302: false,
+            registration,
+            me: None,
+            batches: HashMap::new(),
+            out: Vec::new(),
+            out_bytes: 0,
+            capture: None,
+            ended: false,
+            next_batch: 0,
+            own_event: false,
+        }
+    }
+
+    /// Takes what is to be sent, in order. Each piece is one or more whole lines.
+    pub fn take_output(&mut self) -> std::vec::Drain<'_, Bytes> {
+        self.out_bytes = 0;
+        self.out.drain(..)
+    }
+
+    /// Bytes that wait in the output.
+    pub fn output_bytes(&self) -> usize {
+        self.out_bytes
+    }
+
+    /// Whether the connection is to be closed once the output is sent.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The queue of the signed-in session.
+    pub fn mailbox(&self) -> Option<Arc<sammen_core::Mailbox>> {
+        self.me.as_ref().map(|me| me.session.mailbox.clone())
+    }
+
+    /// A line that was too long (417).
+    pub fn too_long(&mut self) {
+        self.numeric(Numeric::ERR_INPUTTOOLONG, &[], "Input line was too long");
+    }
+
+    /// A line from the client.
+    pub async fn line(&mut self, raw: &[u8]) {
+        if self.ended {
+            return;
+        }
+        if std::str::from_utf8(raw).is_err() {
+            let word = raw.split(|b| *b == b' ').find(|w| !w.starts_with(b"@"));
+            let verb = word
+                .and_then(|w| std::str::from_utf8(w).ok())
+                .unwrap_or("*");
+            let verb = verb.to_ascii_uppercase();
+            self.fail(
+                &verb,
+                codes::INVALID_UTF8,
+                &[],
+                "Message rejected: it is not UTF-8",
+            );
+            return;
+        }
+        let message = match Message::parse(raw) {
+            Ok(message) => message,
+            Err(error) if error.is_too_long() => return self.too_long(),
+            Err(ParseError::Empty) => return,
+            Err(_) => {
+                let text = "Malformed line";
+                return self.numeric(Numeric::ERR_UNKNOWNCOMMAND, &["*"], text);
+            }
+        };
+        let label = if self.caps.has(Cap::LabeledResponse) {
+            message.tag_text(tags::names::LABEL)
+        } else {
+            None
+        };
+        let label = label.filter(|l| !l.is_empty() && l.len() <= 64);
+        if let Some(label) = label {
+            self.settle().await;
+            self.capture = Some(Capture {
+                label: label.into_owned(),
+                lines: Vec::new(),
+                deferred: false,
+            });
+            commands::run(self, &message).await;
+            self.finish_capture();
+        } else {
+            commands::run(self, &message).await;
+        }
+    }
+
+    /// Waits until everything submitted before is done, and shows what was announced up to now.
+    pub(crate) async fn settle(&mut self) {
+        let Some(mailbox) = self.mailbox() else {
+            return;
+        };
+        let mut batch = Vec::new();
+        loop {
+            mailbox.take(&mut batch, usize::MAX);
+            for delivery in batch.drain(..) {
+                self.deliver(delivery).await;
+            }
+            if self.me.as_ref().is_none_or(|me| me.pending.is_empty()) || self.ended {
+                return;
+            }
+            mailbox.receive(&mut batch, usize::MAX).await;
+            for delivery in batch.drain(..) {
+                self.deliver(delivery).await;
+            }
+        }
+    }
+
+    /// Shows what was announced up to now; what this session caused is part of the answer at hand.
+    pub(crate) async fn answer_with_events(&mut self) {
+        let Some(mailbox) = self.mailbox() else {
+            return;
+        };
+        let mut batch = Vec::new();
+        mailbox.take(&mut batch, usize::MAX);
+        for delivery in batch {
+            self.deliver(delivery).await;
+        }
+    }
+
+    /// Something from the node.
+    pub async fn deliver(&mut self, delivery: Delivery) {
+        crate::deliver::deliver(self, delivery).await;
+    }
+
+    /// Ends the connection with an ERROR line.
+    pub(crate) fn close(&mut self, why: &str) {
+        if self.ended {
+            return;
+        }
+        let line = Line::new("")
+            .cmd("ERROR")
+            .trailing(format!("Closing link: {why}"));
+        self.reply(line);
+        self.finish_capture();
+        self.ended = true;
+    }
+
+    /// The signed-in half. The command table calls handlers that need it only when it is there.
+    pub(crate) fn me(&self) -> &Me {
+        match &self.me {
+            Some(me) => me,
+            None => unreachable!("the command table asks for registration"),
+        }
+    }
+
+    pub(crate) fn me_mut(&mut self) -> &mut Me {
+        match &mut self.me {
+            Some(me) => me,
+            None => unreachable!("the command table asks for registration"),
+        }
+    }
+
+    /// What stands for the client in numerics.
+    pub(crate) fn nick(&self) -> &str {
+        match &self.me {
+            Some(me) => &me.nick,
+            None => self.registration.nick.as_deref().unwrap_or("*"),
+        }
+    }
+
+    pub(crate) fn account(&self) -> Address {
+        self.me().account.clone()
+    }
+
+    pub(crate) fn principal(&self) -> Principal {
+        let account = self.account();
+        if self.me().oper {
+            Principal::Admin(account)
+        } else {
+            Principal::Of(account)
+        }
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.me().session.id
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        let me = self.me();
+        Origin {
+            session: Some(me.session.id),
+            device: Some(me.device.id),
+            inbound: None,
+        }
+    }
+
+    pub(crate) fn has(&self, cap: Cap) -> bool {
+        self.caps.has(cap)
+    }
+
+    /// Sends one line as (part of) the answer to the command at hand.
+    pub(crate) fn reply(&mut self, line: Line) {
+        self.reply_bytes(line.finish().into());
+    }
+
+    /// The same for a finished line.
+    pub(crate) fn reply_bytes(&mut self, line: Bytes) {
+        match &mut self.capture {
+            Some(capture) => capture.lines.push(line),
+            None => self.emit(line),
+        }
+    }
+
+    /// The same for several finished lines.
+    pub(crate) fn reply_lines(&mut self, lines: Bytes) {
+        if self.capture.is_none() {
+            return self.emit(lines);
+        }
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', &lines) {
+            self.reply_bytes(lines.slice(from..=end));
+            from = end + 1;
+        }
+    }
+
+    /// Goes on with a label that was kept: what follows is the answer to an earlier command.
+    pub(crate) fn relabel(&mut self, label: Option<String>) {
+        if let Some(label) = label {
+            self.finish_capture();
+            self.capture = Some(Capture {
+                label,
+                lines: Vec::new(),
+                deferred: false,
+            });
+        }
+    }
+
+    /// Ends an answer that [`relabel`](Self::relabel) began.
+    pub(crate) fn answered(&mut self) {
+        self.finish_capture();
+    }
+
+    /// Sends lines that answer nothing.
+    pub(crate) fn emit(&mut self, lines: Bytes) {
+        if self.own_event
+            && let Some(capture) = &mut self.capture
+        {
+            let mut from = 0;
+            for end in memchr::memchr_iter(b'\n', &lines) {
+                capture.lines.push(lines.slice(from..=end));
+                from = end + 1;
+            }
+            return;
+        }
+        self.out_bytes += lines.len();
+        self.out.push(lines);
+    }
+
+    pub(crate) fn emit_line(&mut self, line: Line) {
+        self.emit(line.finish().into());
+    }
+
+    /// A line from the server, to be completed.
+    pub(crate) fn from_server(&self, command: &str) -> Line {
+        Line::new(&self.server.name).cmd(command)
+    }
+
+    /// A numeric with middle parameters and text.
+    pub(crate) fn numeric(&mut self, numeric: Numeric, middle: &[&str], text: &str) {
+        let line = self.numeric_line(numeric, middle).trailing(text);
+        self.reply(line);
+    }
+
+    /// A numeric without text.
+    pub(crate) fn numeric_bare(&mut self, numeric: Numeric, middle: &[&str]) {
+        let line = self.numeric_line(numeric, middle);
+        self.reply(line);
+    }
+
+    pub(crate) fn numeric_line(&self, numeric: Numeric, middle: &[&str]) -> Line {
+        let line = Line::numeric(&self.server.name, numeric, self.nick());
+        middle.iter().fold(line, |line, param| line.param(param))
+    }
+
+    /// A FAIL reply; clients that don't know them get a NOTICE.
+    pub(crate) fn fail(&mut self, command: &str, code: &str, context: &[&str], text: &str) {
+        self.standard(Severity::Fail, command, code, context, text);
+    }
+
+    pub(crate) fn standard(
+        &mut self,
+        severity: Severity,
+        command: &str,
+        code: &str,
+        context: &[&str],
+        text: &str,
+    ) {
+        let line = if self.has(Cap::StandardReplies) || self.me.is_none() {
+            let reply = StandardReply {
+                severity,
+                command,
+                code,
+                context: context.to_vec(),
+                text,
+            };
+            reply.line(&self.server.name)
+        } else {
+            self.from_server("NOTICE")
+                .param(self.nick())
+                .trailing(format!("{command}: {text}"))
+        };
+        self.reply(line);
+    }
+
+    /// A NOTICE from the server that answers nothing.
+    pub(crate) fn notice(&mut self, text: &str) {
+        let line = self.from_server("NOTICE").param(self.nick()).trailing(text);
+        self.emit_line(line);
+    }
+
+    /// A refusal of something about a channel or nick.
+    pub(crate) fn refuse(&mut self, refusal: &sammen_core::Refusal, target: &str) {
+        let numeric = crate::refusal::numeric(refusal, target.starts_with('#'));
+        self.numeric(numeric, &[target], &refusal.to_string());
+    }
+
+    /// The answer comes with the outcome of a submission: no ACK now. Returns the label.
+    pub(crate) fn defer(&mut self) -> Option<String> {
+        let capture = self.capture.as_mut()?;
+        capture.deferred = true;
+        Some(capture.label.clone())
+    }
+
+    /// A reference for a batch of ours.
+    pub(crate) fn batch_ref(&mut self) -> String {
+        self.next_batch = self.next_batch.wrapping_add(1);
+        format!("b{:x}", self.next_batch)
+    }
+
+    fn finish_capture(&mut self) {
+        let Some(capture) = self.capture.take() else {
+            return;
+        };
+        let label = label_tag(&capture.label);
+        match capture.lines.as_slice() {
+            [] if capture.deferred => {}
+            // labeled-response: nothing to say is said.
+            [] => {
+                let line = self.from_server("ACK").finish();
+                self.emit(tagged(&line.into(), &label));
+            }
+            [one] => self.emit(tagged(one, &label)),
+            many => {
+                let batch = self.batch_ref();
+                let open = self
+                    .from_server("BATCH")
+                    .param(format!("+{batch}"))
+                    .param("labeled-response")
+                    .finish();
+                self.emit(tagged(&open.into(), &label));
+                let inside = format!("batch={batch}").into_bytes();
+                for line in many {
+                    if has_batch(line) {
+                        self.emit(line.clone());
+                    } else {
+                        self.emit(tagged(line, &inside));
+                    }
+                }
+                let end = self.from_server("BATCH").param(format!("-{batch}"));
+                self.emit_line(end);
+            }
+        }
+    }
+}
+
+/// `label=…`, escaped.
+pub(crate) fn label_tag(label: &str) -> Vec<u8> {
+    let mut out = b"label=".to_vec();
+    tags::escape_into(label.as_bytes(), &mut out);
+    out
+}
+
+/// A finished line with one more tag (`key=value`, escaped).
+pub(crate) fn tagged(line: &Bytes, tag: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(line.len() + tag.len() + 2);
+    out.push(b'@');
+    out.extend_from_slice(tag);
+    match line.strip_prefix(b"@") {
+        Some(rest) => {
+            out.push(b';');
+            out.extend_from_slice(rest);
+        }
+        None => {
+            out.push(b' ');
+            out.extend_from_slice(line);
+        }
+    }
+    out.into()
+}
+
+fn has_batch(line: &[u8]) -> bool {
+    let Some(rest) = line.strip_prefix(b"@") else {
+        return false;
+    };
+    let data = rest.split(|b| *b == b' ').next().unwrap_or_default();
+    tags::Tags::new(data).any(|(key, _)| key == tags::names::BATCH.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_added_to_a_finished_line() {
+        let tag = label_tag("a b");
+        let plain = tagged(&Bytes::from_static(b":s ACK\r\n"), &tag);
+        assert_eq!(&plain[..], b"@label=a\\sb :s ACK\r\n");
+        let more = tagged(&plain, b"batch=x");
+        assert_eq!(&more[..], b"@batch=x;label=a\\sb :s ACK\r\n");
+        assert!(has_batch(&more) && !has_batch(&plain));
+    }
+}
