@@ -47,8 +47,10 @@ class Said:
 class Sender:
     """Speaks in a room and to a partner by turns; `mark` is asked at each acknowledgement (the length of a record)."""
 
-    def __init__(self, place, name: str, partner: str, room: str = "#town", mark: Callable[[], int] = lambda: 0, length: int = 60):
+    def __init__(self, place, name: str, partner: str, room: str = "#town", mark: Callable[[], int] = lambda: 0, length: int = 60, ballast: int = 0):
         self.place, self.name, self.partner, self.room, self.mark, self.length = place, name, partner, room, mark, length
+        self.ballast = ballast
+        """Bytes of a payload of its own that each XMPP message carries."""
         self.said: list[Said] = []
         self.open: deque[Said] = deque()
         """Not yet acknowledged, in order."""
@@ -125,7 +127,7 @@ class OnXmpp(Sender):
         self.client.sends(xml)
 
     def speaks(self, one: Said) -> None:
-        self._sends(self.client.message(one.where, one.text, one.id), one)
+        self._sends(self.client.message(one.where, one.text, one.id, self.ballast), one)
         self.client.sends("<r xmlns='urn:xmpp:sm:3'/>")
 
     def asks_again(self) -> None:

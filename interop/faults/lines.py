@@ -139,6 +139,13 @@ class Irc:
                 f"CHATHISTORY AFTER {where} msgid={new[-1][0]} {page}" if after else f"CHATHISTORY BEFORE {where} msgid={new[0][0]} {page}"
             )
 
+    async def __aenter__(self):
+        await self.signs_in()
+        return self
+
+    async def __aexit__(self, *why) -> None:
+        await self.leaves()
+
     async def leaves(self) -> None:
         with contextlib.suppress(Gone, OSError, TimeoutError, asyncio.TimeoutError):
             self.sends("QUIT :bye")

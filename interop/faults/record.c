@@ -4,7 +4,8 @@
  *
  *   RECORD_FOLDER   the data folder (absolute, without links)
  *   RECORD_LOG      where the record goes (not below the folder); without it nothing is written down
- *   RECORD_FAULTS   a file of one byte that says what fails now, changed from outside while the program runs:
+ *   RECORD_FAULTS   a file of 16 bytes, changed from outside while the program runs. At 8: seconds by which all clocks are
+ *                   ahead (int64). At 0, what fails now:
  *                   'n' nothing, 'f' the disk is full (ENOSPC for whatever would grow), 'q' the quota is reached (EDQUOT),
  *                   's' fsync fails once and then all writing pretends to work (EIO, as Linux does), 'e' every fsync fails
  *
@@ -24,7 +25,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CREATE = 'c', WRITE = 'w', TRUNCATE = 't', SYNC = 's', RENAME = 'r', UNLINK = 'u', MKDIR = 'm', RMDIR = 'd', LINK = 'l' };
@@ -43,6 +46,8 @@ static char root[PATH_MAX];
 static size_t root_length;
 static int log_fd = -1;
 static const volatile char *fault = "n";
+static const int64_t nothing = 0;
+static const volatile int64_t *ahead = &nothing;
 /* Descriptors of files and folders below the root. */
 static unsigned char mine[MOST];
 /* Those opened with O_SYNC or O_DSYNC. */
@@ -58,7 +63,7 @@ static void *real(const char *name, void **slot) {
 SLOT(open); SLOT(openat); SLOT(close); SLOT(dup); SLOT(dup2); SLOT(dup3); SLOT(fcntl); SLOT(write); SLOT(pwrite); SLOT(writev);
 SLOT(pwritev); SLOT(pwritev2); SLOT(ftruncate); SLOT(truncate); SLOT(fallocate); SLOT(posix_fallocate); SLOT(renameat2);
 SLOT(unlinkat); SLOT(mkdirat); SLOT(linkat); SLOT(fsync); SLOT(fdatasync); SLOT(sync_file_range); SLOT(copy_file_range);
-SLOT(sendfile);
+SLOT(sendfile); SLOT(clock_gettime);
 
 __attribute__((constructor)) static void begin(void) {
     const char *folder = getenv("RECORD_FOLDER"), *to = getenv("RECORD_LOG"), *faults = getenv("RECORD_FAULTS");
@@ -73,8 +78,8 @@ __attribute__((constructor)) static void begin(void) {
     }
     if (faults) {
         int fd = REAL(open)(faults, O_RDONLY | O_CLOEXEC);
-        void *page = fd < 0 ? MAP_FAILED : mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
-        if (page != MAP_FAILED) fault = page;
+        void *page = fd < 0 ? MAP_FAILED : mmap(NULL, 16, PROT_READ, MAP_SHARED, fd, 0);
+        if (page != MAP_FAILED) fault = page, ahead = (const volatile int64_t *)((char *)page + 8);
         if (fd >= 0) REAL(close)(fd);
     }
 }
@@ -398,3 +403,25 @@ int mkdirat(int dir, const char *path, mode_t mode) {
     return result;
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
+
+/* Clocks: time can be let pass. What waits for a moment of the real clock (a futex) does not notice. */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = REAL(clock_gettime)(clock, now);
+    if (!result && (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE))
+        now->tv_sec += *ahead;
+    return result;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    (void)zone;
+    struct timespec t;
+    if (clock_gettime(CLOCK_REALTIME, &t)) return -1;
+    now->tv_sec = t.tv_sec;
+    now->tv_usec = t.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *to) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    if (to) *to = t.tv_sec;
+    return t.tv_sec;
+}

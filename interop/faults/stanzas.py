@@ -172,6 +172,13 @@ class Xmpp:
             raise Refused(answer)
         return answer
 
+    async def __aenter__(self):
+        await self.signs_in()
+        return self
+
+    async def __aexit__(self, *why) -> None:
+        await self.leaves()
+
     async def leaves(self) -> None:
         """Ends the connection in order."""
         with contextlib.suppress(Gone, OSError, TimeoutError, asyncio.TimeoutError):
@@ -199,12 +206,14 @@ class Xmpp:
         if mine.get("type") == "error":
             raise Refused(mine)
 
-    def message(self, where: str, text: str, id: str) -> str:
+    def message(self, where: str, text: str, id: str, ballast: int = 0) -> str:
         """A message's XML, the same each time that it is sent."""
         kind = "groupchat" if where.startswith("#") and "/" not in where else "chat"
         return (
             f"<message to={quoteattr(self.place.jid(where))} type='{kind}' id='{id}'><body>{escape(text)}</body>"
-            f"<origin-id xmlns='urn:xmpp:sid:0' id='{id}'/></message>"
+            f"<origin-id xmlns='urn:xmpp:sid:0' id='{id}'/>"
+            + (f"<ballast xmlns='urn:example:ballast'>{'b' * ballast}</ballast>" if ballast else "")
+            + "</message>"
         )
 
     async def history(self, where: str, after: str | None = None, page: int = 100) -> list[tuple[str, str, str]]:

@@ -33,11 +33,6 @@ os._exit(0)
 """
 
 
-@pytest.fixture(scope="module")
-def layer(tmp_path_factory):
-    return recorder.build(tmp_path_factory.mktemp("layer"))
-
-
 def keeps(layer, tmp_path, mode):
     """A program that keeps numbers in SQLite and says when each is safe; returns the record's end at each."""
     data, log, out = tmp_path / "data", tmp_path / "log", tmp_path / "out"
@@ -128,3 +123,18 @@ def test_faults_come_and_go(layer, tmp_path, trouble):
     told.append(tries())
     run.communicate()
     assert told == ["ok", {"disk_is_full": "28", "quota_is_reached": "122", "fsync_fails": "5"}[trouble], "ok"]
+
+
+def test_time_can_be_let_pass(layer, tmp_path):
+    faults = recorder.Faults(tmp_path / "faults")
+    env = {**os.environ, **recorder.environment(layer, tmp_path, None, faults.path)}
+    program = "import sys, time\nfor line in sys.stdin: print(time.time(), time.monotonic(), flush=True)"
+    run = subprocess.Popen([sys.executable, "-c", program], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    seen = []
+    for _ in range(2):
+        run.stdin.write("\n")
+        run.stdin.flush()
+        seen.append([float(x) for x in run.stdout.readline().split()])
+        faults.lets_pass(86400)
+    run.communicate()
+    assert all(86400 <= after - before < 87000 for before, after in zip(*seen, strict=True))
