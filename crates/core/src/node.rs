@@ -428,6 +428,26 @@ impl Node {
         self.convo_by_key(&ConversationKey::Room(address.clone()))
     }
 
+    /// Rooms of this node behind `after`, in order of address, at most `most`: for directories, which tell each asker
+    /// only of those that are listed or that the asker is in.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn rooms(&self, after: Option<&Address>, most: usize) -> Outcome<Vec<Arc<Convo>>> {
+        use std::ops::Bound;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids: Vec<ConversationId> = {
+            let directory = self.shared.directory.read();
+            let behind = directory.range::<Address, _>((from, Bound::Unbounded));
+            behind.take(most).map(|(_, id)| *id).collect()
+        };
+        let mut rooms = Vec::with_capacity(ids.len());
+        for id in ids {
+            rooms.extend(self.convo(id)?);
+        }
+        Ok(rooms)
+    }
+
     /// An account that was not removed.
     ///
     /// # Errors

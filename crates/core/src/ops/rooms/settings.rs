@@ -79,18 +79,24 @@ pub fn configure(
             c.open_from = Pos(tail.last_pos.map_or(i64::MIN, |p| p.0 + 1));
         }
     });
-    let content = if before.name != after.name {
-        RoomChange::Name(after.name.clone().unwrap_or_default())
-    } else if before.avatar != after.avatar {
-        RoomChange::Avatar(after.avatar.clone())
-    } else {
-        RoomChange::Settings(differences(&before, &after))
-    };
-    append(
-        tx,
-        &convo,
-        Draft::new(&author, Content::Room(content), *origin),
-    );
+    let mut changes = Vec::new();
+    if before.name != after.name {
+        changes.push(RoomChange::Name(after.name.clone().unwrap_or_default()));
+    }
+    if before.avatar != after.avatar {
+        changes.push(RoomChange::Avatar(after.avatar.clone()));
+    }
+    let mut rest = after.clone();
+    rest.name = before.name.clone();
+    rest.avatar = before.avatar.clone();
+    rest.avatar_type = before.avatar_type.clone();
+    if rest != before {
+        changes.push(RoomChange::Settings(differences(&before, &rest)));
+    }
+    for change in changes {
+        let draft = Draft::new(&author, Content::Room(change), *origin);
+        append(tx, &convo, draft);
+    }
     if closes {
         // Whoever is inside without a standing must leave when a room becomes members-only (XEP-0045 §9.2).
         let strangers: Vec<_> = convo
