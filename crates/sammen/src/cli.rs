@@ -209,9 +209,9 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if json {
-                let _ = print::line(&json!({ "error": format!("{error:#}") }).to_string());
+                let _ = print::line(&json!({ "error": print::error(&error) }).to_string());
             }
-            say(&format!("sammen: {error:#}"));
+            say(&format!("sammen: {}", print::error(&error)));
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,7 @@ use sammen_net::{Connection, ConnectionLimits, ListenError, Listener, ListenerCo
 
 use crate::config::{self, Listen};
 use crate::metrics::Connections;
+use crate::protocols::{Handler, Serving};
 
 /// How long sessions may take to say goodbye when the node goes down.
 pub const DRAIN: Duration = Duration::from_secs(4);
@@ -100,14 +101,10 @@ pub fn bind_one(
 }
 
 /// Counts a connection for as long as its handler runs.
-pub fn counted<H, F>(
+pub fn counted(
     connections: Arc<Connections>,
-    handler: H,
-) -> impl Fn(Connection) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static
-where
-    H: Fn(Connection) -> F + Send + Sync + 'static,
-    F: Future<Output = ()> + Send + 'static,
-{
+    handler: Handler,
+) -> impl Fn(Connection) -> Serving + Send + Sync + 'static {
     struct Ends(Arc<Connections>);
     impl Drop for Ends {
         fn drop(&mut self) {

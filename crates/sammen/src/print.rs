@@ -36,6 +36,21 @@ pub fn answer(value: &Value, json: bool) -> io::Result<()> {
     }
 }
 
+/// An error with its causes, each said once.
+pub fn error(error: &anyhow::Error) -> String {
+    let mut out = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if out.is_empty() {
+            out = text;
+        } else if !out.ends_with(&text) {
+            out.push_str(": ");
+            out.push_str(&text);
+        }
+    }
+    out
+}
+
 /// An answer as people read it: a list of objects is a table, an object one line a key.
 fn for_people(value: &Value) -> String {
     match value {
@@ -109,6 +124,14 @@ fn cell(value: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn causes_are_said_once() {
+        let cause = anyhow::anyhow!("no disk")
+            .context("no disk")
+            .context("no backup");
+        assert_eq!(error(&cause), "no backup: no disk");
+    }
 
     #[test]
     fn people_get_tables_and_lines() {

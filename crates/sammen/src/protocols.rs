@@ -1,19 +1,29 @@
 //! The protocols of a node: made from the configuration, and handed to listeners.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use sammen_net::Connection;
 
-use crate::config::{Config, Security};
+use crate::config::{self, Config, Security};
 use crate::run::{Addresses, Assembled};
 
 /// Keys of the configuration that protocols take in while they run.
-pub const RELOADS: &[&str] = &[];
+pub const RELOADS: &[&str] = &["irc"];
+
+/// Where IRC is spoken over a WebSocket.
+const IRC_PATH: &str = "/irc";
+
+/// Serves a connection until it ends.
+pub type Handler = Box<dyn Fn(Connection) -> Serving + Send + Sync>;
+/// A connection that is being served.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The protocols.
 pub struct Protocols {
     xmpp: Arc<sammen_xmpp::Server>,
+    irc: Arc<sammen_irc::Server>,
     url: Option<String>,
 }
 
@@ -24,38 +34,38 @@ impl Protocols {
     /// When the node has no domain.
     pub fn new(config: &Config, node: &Assembled, addresses: &Addresses) -> anyhow::Result<Self> {
         let (handle, accounts) = (node.node.clone(), node.accounts.clone());
-        let xmpp = sammen_xmpp::Server::new(handle, xmpp(config), accounts);
+        let xmpp = sammen_xmpp::Server::new(handle.clone(), xmpp(config), accounts.clone());
+        let irc = sammen_irc::Server::new(handle, irc(config, addresses), accounts)
+            .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         let url = http_url(config, addresses);
-        Ok(Self { xmpp, url })
+        Ok(Self { xmpp, irc, url })
     }
 
     /// Serves an XMPP connection.
-    pub fn xmpp_handler(
-        &self,
-    ) -> impl Fn(Connection) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static
-    {
+    pub fn xmpp_handler(&self) -> Handler {
         let server = self.xmpp.clone();
-        move |connection| Box::pin(sammen_xmpp::serve(server.clone(), connection))
+        Box::new(move |connection| Box::pin(sammen_xmpp::serve(server.clone(), connection)))
     }
 
-    /// Serves an IRC connection. Nobody speaks it yet: the connection ends at once.
-    pub fn irc_handler(
-        &self,
-    ) -> impl Fn(Connection) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static
-    {
-        |_| Box::pin(std::future::ready(()))
+    /// Serves an IRC connection.
+    pub fn irc_handler(&self) -> Handler {
+        let server = self.irc.clone();
+        Box::new(move |connection| Box::pin(sammen_irc::serve(server.clone(), connection)))
     }
 
     /// Files, WebSockets and host-meta.
     pub fn http_router(&self) -> Router {
+        let irc = sammen_irc::websocket::router(self.irc.clone(), IRC_PATH);
         match &self.url {
-            Some(url) => sammen_xmpp::http::router(self.xmpp.clone(), url),
-            None => Router::new(),
+            Some(url) => sammen_xmpp::http::router(self.xmpp.clone(), url).merge(irc),
+            None => irc,
         }
     }
 
     /// Takes in what can change while it runs.
-    pub fn reload(&self, _: &Config, _: &Addresses) {}
+    pub fn reload(&self, config: &Config, addresses: &Addresses) {
+        *self.irc.config.write() = Arc::new(irc(config, addresses));
+    }
 }
 
 fn xmpp(config: &Config) -> sammen_xmpp::Config {
@@ -74,6 +84,31 @@ fn xmpp(config: &Config) -> sammen_xmpp::Config {
             .collect(),
         ..Default::default()
     }
+}
+
+fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
+    let tls = addresses.irc.iter().find(|(s, _)| *s == Security::Tls);
+    let plain = addresses.irc.iter().any(|(s, _)| *s == Security::Plain);
+    sammen_irc::Config {
+        network: config.irc.network.clone(),
+        motd: config.irc.motd.lines().map(str::to_owned).collect(),
+        commands_per_second: config.irc.commands_per_second,
+        commands_burst: config.irc.commands_burst,
+        guests: config.accounts.guests,
+        registration: config.accounts.registration,
+        // IRCv3 sts: where there is a door in clear text, it names the one with TLS; not for a node without a real name.
+        sts_port: tls
+            .filter(|_| plain && !is_loopback_only(config))
+            .map(|(_, address)| address.port()),
+        ..Default::default()
+    }
+}
+
+/// Whether nobody from elsewhere can come in.
+fn is_loopback_only(config: &Config) -> bool {
+    let all = [&config.xmpp.listen, &config.irc.listen, &config.http.listen];
+    let mut all = all.into_iter().flatten();
+    all.all(|l: &config::Listen| l.address.ip().to_canonical().is_loopback())
 }
 
 /// How the outside reaches the HTTP listener: what the configuration says, or the domain and the first listener's port.

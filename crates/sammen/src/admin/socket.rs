@@ -127,7 +127,7 @@ async fn answer(stream: UnixStream, admin: &Admin) -> io::Result<()> {
     };
     let answer = match answer {
         Ok(value) => json!({ "ok": value }),
-        Err(error) => json!({ "error": format!("{error:#}") }),
+        Err(error) => json!({ "error": crate::print::error(&error) }),
     };
     write.write_all(format!("{answer}\n").as_bytes()).await
 }
