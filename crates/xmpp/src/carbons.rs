@@ -36,11 +36,12 @@ const fn switch(name: &'static str) -> IqHandler {
     }
 }
 
-/// Writes a copy: `direction` is `sent` or `received`, `message` writes what is copied.
+/// Writes a copy: `direction` is `sent` or `received`, `kind` the message's type (§6), `message` writes what is copied.
 pub fn wrap(
     out: &mut BytesMut,
     client: &Client,
     direction: &'static str,
+    kind: &str,
     message: impl FnOnce(&mut BytesMut),
 ) {
     let mut inside = BytesMut::with_capacity(1024);
@@ -54,7 +55,7 @@ pub fn wrap(
     let attrs = [
         ("from", client.bare.as_str()),
         ("to", client.jid.as_str()),
-        ("type", "chat"),
+        ("type", kind),
     ];
     write::envelope(
         out,

@@ -114,7 +114,7 @@ async fn direct(client: &Arc<Client>, announced: &Arc<Announced>) {
         let addresses = Addresses::of(client, event, peer, &envelope);
         let direction = if mine { "sent" } else { "received" };
         client.send_with(|out| {
-            carbons::wrap(out, client, direction, |out| {
+            carbons::wrap(out, client, direction, envelope.kind, |out| {
                 let inside = Context::inside(ns::FORWARD);
                 addresses.write(out, &envelope, event, &[&children, &stamp.id()], inside);
             });

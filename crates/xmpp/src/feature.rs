@@ -118,6 +118,7 @@ pub static FEATURES: &[&Feature] = &[
     &crate::carbons::FEATURE,
     &crate::blocking::FEATURE,
     &crate::small::FEATURE,
+    &crate::mam::FEATURE,
 ];
 
 /// The handler of an IQ; whether the name is known at that address at all is not told apart.

@@ -22,6 +22,7 @@ pub mod host_meta;
 pub mod http;
 pub mod iq;
 pub mod live_stanza;
+pub mod mam;
 pub mod message;
 pub mod node_resource;
 pub mod pep;
