@@ -77,7 +77,8 @@ pub fn rank_changes(before: &Convo, after: &Convo, who: &Address, nick: &str) ->
             .filter(|m| !old.contains(m))
             .map(|m| change(true, *m)),
     );
-    if out.is_empty() {
+    let same_rule = before.conversation.settings.moderated == after.conversation.settings.moderated;
+    if out.is_empty() && same_rule {
         // Muted in a room where nobody needs a voice: shown as the voice that is missing.
         match (before.role(who), after.role(who)) {
             (Role::Participant, Role::Visitor) => out.push(change(false, 'v')),

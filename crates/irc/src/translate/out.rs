@@ -133,9 +133,9 @@ pub fn reaction(
         batch,
     };
     let mut out = Vec::new();
-    let Some(target) = event.target() else {
+    if event.target().is_none() {
         return out;
-    };
+    }
     if !view.tags() {
         let added: Vec<&str> = change.added.iter().map(String::as_str).collect();
         if !added.is_empty() {
@@ -153,8 +153,6 @@ pub fn reaction(
     for (tag, key) in all.chain(change.removed.iter().map(|k| (names::UNREACT, k))) {
         let mut tags = writer.tags(true);
         tags.push(tag, key);
-        tags.push(names::DRAFT_REPLY, target.encode());
-        tags.push(names::REPLY, target.encode());
         writer.line("TAGMSG").write_with(&tags, &mut out);
     }
     out
@@ -397,12 +395,12 @@ impl Writer<'_> {
         }
         let mut text = match about {
             Some(about) if about.author == self.event.author => {
-                format!("took back what they said at {}", clock(about.at.0).trim())
+                format!("took back what they said at {}", hour(about.at.0))
             }
             Some(about) => format!(
                 "removed what {} said at {}",
                 self.server.names.nick(&about.author),
-                clock(about.at.0).trim()
+                hour(about.at.0)
             ),
             None => "took back a message".to_owned(),
         };
@@ -548,8 +546,13 @@ pub fn one_line(text: &str) -> String {
 
 /// `[hh:mm] `, in UTC.
 fn clock(ms: i64) -> String {
+    format!("[{}] ", hour(ms))
+}
+
+/// `hh:mm`, in UTC.
+fn hour(ms: i64) -> String {
     let full = time::format(ms);
-    format!("[{}] ", full.get(11..16).unwrap_or("??:??"))
+    full.get(11..16).unwrap_or("??:??").to_owned()
 }
 
 #[cfg(test)]
