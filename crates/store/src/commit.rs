@@ -289,7 +289,7 @@ impl Work<'_> {
             Write::Resolve { seq, target } => {
                 self.tx
                     .prepare_cached(
-                        "UPDATE log SET target = ?2 WHERE seq = ?1 AND target IS NOT NULL",
+                        "UPDATE log SET target = ?2 WHERE seq = ?1 AND target IS NOT NULL AND flags & 64 = 0",
                     )?
                     .execute(params![seq.0 as i64, target.to_bytes()])?;
                 self.stop_waiting(*seq)

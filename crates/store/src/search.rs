@@ -33,27 +33,23 @@ INSERT INTO state VALUES ('upto', 0), ('forgotten', 0), ('unclean', 0);
 
 /// The index.
 pub struct Search {
-    writer: Mutex<Connection>,
+    // Dropped before the writer, which then can close the write-ahead log.
     readers: Pool,
+    writer: Mutex<Connection>,
 }
 
 impl Search {
     /// Opens the index of a data folder; one that is damaged or of another version is built anew.
     pub fn open(folder: &Folder) -> StoreResult<Self> {
+        if !folder.search().exists() {
+            // A write-ahead log without its database belongs to nothing.
+            remove(folder)?;
+        }
         let writer = match open_writer(folder) {
             Ok(writer) => writer,
             Err(e) => {
                 tracing::warn!(error = %e, "the search index can't be used and is built anew");
-                for suffix in ["", "-wal", "-shm"] {
-                    let mut path = folder.search().into_os_string();
-                    path.push(suffix);
-                    match std::fs::remove_file(path) {
-                        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                            return Err(error::file(e));
-                        }
-                        _ => {}
-                    }
-                }
+                remove(folder)?;
                 open_writer(folder).map_err(error::reading)?
             }
         };
@@ -187,6 +183,18 @@ impl Search {
 
 /// Number, seq, conversation and words of an erased event.
 type Forget = (i64, i64, i64, String);
+
+fn remove(folder: &Folder) -> StoreResult<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = folder.search().into_os_string();
+        path.push(suffix);
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(error::file(e)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 fn open_writer(folder: &Folder) -> rusqlite::Result<Connection> {
     let path = folder.search();

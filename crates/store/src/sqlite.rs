@@ -30,8 +30,9 @@ use crate::{changes, check, error, history, log, migrate, scrub, shelf};
 
 /// The store of one data folder.
 pub struct SqliteStore {
-    writer: Mutex<Writer>,
+    // Dropped before the writer, which then can close the write-ahead log.
     readers: Pool,
+    writer: Mutex<Writer>,
     names: Arc<Names>,
     search: Search,
     blobs: Arc<Blobs>,

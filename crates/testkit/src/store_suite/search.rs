@@ -172,7 +172,13 @@ pub fn short_words_and_other_scripts_are_found(store: &dyn Store) {
 
 /// Pages of results have the order of history, with anchors, over several conversations.
 pub fn search_pages_like_history(store: &dyn Store) {
-    let text = |n: u64| if n % 3 == 0 { "needle in hay" } else { "hay" };
+    let text = |n: u64| {
+        if n.is_multiple_of(3) {
+            "needle in hay"
+        } else {
+            "hay"
+        }
+    };
     tell(
         store,
         (1..=90).map(|n| says(n, 1 + n % 4, text(n))).collect(),
