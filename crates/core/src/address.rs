@@ -323,6 +323,11 @@ impl Address {
         matches!(self.parts(), AddressParts::Account { .. })
     }
 
+    /// Whether this is a visitor without an account.
+    pub fn is_guest(&self) -> bool {
+        self.0.starts_with("guest:")
+    }
+
     /// Whether this is a room of this node.
     pub fn is_room(&self) -> bool {
         self.0.starts_with('#')

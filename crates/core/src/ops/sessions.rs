@@ -66,21 +66,23 @@ impl Node {
 }
 
 fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn) -> Outcome<SignedIn> {
-    let account = tx
-        .account(&how.account)?
-        .filter(|a| !a.disabled)
-        .ok_or(Refusal::NotFound)?;
+    let generation = match tx.account(&how.account)? {
+        Some(account) if !account.disabled => account.generation,
+        // Guests have no record; whether there are any is their protocol's setting.
+        None if how.account.is_guest() && how.device.is_none() => 0,
+        _ => return Err(Refusal::NotFound),
+    };
     let open = tx.shared.live.read().sessions_of(&how.account).len();
     if open >= tx.limits().sessions {
         return Err(Refusal::TooMany);
     }
     let mut first = false;
     let device = match &how.device {
-        None => ephemeral(tx, &account.address, &how, account.generation),
+        None => ephemeral(tx, &how.account, &how, generation),
         Some(key) => {
             let devices = tx.store.devices(&how.account)?;
             let known = devices.iter().find(|d| {
-                d.protocol == how.protocol && d.key == *key && d.generation == account.generation
+                d.protocol == how.protocol && d.key == *key && d.generation == generation
             });
             match known {
                 Some(known) => {
@@ -100,7 +102,7 @@ fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn) -> Outcome<SignedIn> {
                     {
                         tx.write(Write::RemoveDevice(oldest.id));
                     }
-                    let mut device = ephemeral(tx, &account.address, &how, account.generation);
+                    let mut device = ephemeral(tx, &how.account, &how, generation);
                     device.key = key.clone();
                     tx.write(Write::Device(Arc::new(device.clone())));
                     device
