@@ -45,7 +45,7 @@ impl Session {
     /// Writes down up to where the device has had everything.
     async fn save(&mut self) {
         let Some(me) = &mut self.me else { return };
-        if me.cursor <= me.saved {
+        if me.cursor <= me.saved || me.account.is_guest() {
             return;
         }
         let (id, cursor): (_, Seq) = (me.device.id, me.cursor);
@@ -67,6 +67,24 @@ impl Session {
         self.save().await;
         let Some(me) = self.me.take() else { return };
         let node = self.server.node.clone();
+        if me.account.is_guest() {
+            // Nobody could come back to these memberships.
+            let (guest, rooms) = (
+                me.account.clone(),
+                me.rooms.keys().copied().collect::<Vec<_>>(),
+            );
+            let left = node.write(move |tx| {
+                for room in rooms {
+                    // One that was left meanwhile is none.
+                    let origin = sammen_core::principal::Origin::default();
+                    let _ = ops::rooms::leave(tx, &guest, room, None, &origin);
+                }
+                Ok(())
+            });
+            if let Err(refusal) = left.await {
+                tracing::warn!(protocol = "irc", "a guest could not leave: {refusal}");
+            }
+        }
         if let Err(refusal) = node.sign_out(&me.session).await {
             tracing::warn!(protocol = "irc", "signing out failed: {refusal}");
         }

@@ -82,6 +82,9 @@ pub(crate) async fn advance(s: &mut Session) {
             return;
         }
     }
+    if s.registration.signed.is_none() && s.server.config().guests {
+        return visit(s, &nick, &user).await;
+    }
     let Some(signed) = s.registration.signed.clone() else {
         let text = "This server is for people with an account: sign in with SASL, or with PASS account:password";
         s.fail("*", codes::ACCOUNT_REQUIRED, &[], text);
@@ -89,6 +92,39 @@ pub(crate) async fn advance(s: &mut Session) {
         return;
     };
     enter(s, signed, &user).await;
+}
+
+/// A visitor without an account, called `guest-` and what of the wanted nick can be a name.
+async fn visit(s: &mut Session, nick: &str, user: &str) {
+    let wanted = nick.to_ascii_lowercase();
+    let wanted = wanted.strip_prefix("guest-").unwrap_or(&wanted);
+    let id: String = wanted
+        .chars()
+        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')
+        .take(24)
+        .collect();
+    let server = s.server.clone();
+    let free = |id: &str| {
+        let address = Address::guest(server.domain(), id).ok()?;
+        let taken = server
+            .node
+            .live(|live| !live.sessions_of(&address).is_empty());
+        (!taken).then_some(address)
+    };
+    let random = format!("{:08x}", server.node.clock().random() as u32);
+    let Some(account) = free(&id).or_else(|| free(&random)) else {
+        return s.numeric(
+            Numeric::ERR_NICKNAMEINUSE,
+            &[nick],
+            "Nickname is already in use",
+        );
+    };
+    let signed = Signed {
+        account,
+        device: None,
+        credential: None,
+    };
+    enter(s, signed, user).await;
 }
 
 /// Begins the session and sends everything that a client sees first.
@@ -101,7 +137,7 @@ async fn enter(s: &mut Session, signed: Signed, user: &str) {
     let how = SignIn {
         account: signed.account.clone(),
         protocol: Protocol::Irc,
-        device: Some(key.clone()),
+        device: signed.account.is_account().then(|| key.clone()),
         device_label: signed.device.clone(),
         credential: signed.credential.clone(),
         label: format!("{key}/{:08x}", node.clock().random() as u32),
