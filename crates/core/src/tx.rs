@@ -60,6 +60,8 @@ pub struct Tx<'a> {
     pub(crate) aliases: HashMap<(ConversationId, Scheme, Address, String), Seq>,
     /// Cursor and counter of devices: written once a batch, the last value of each.
     pub(crate) progress: HashMap<DeviceId, (Option<Seq>, Option<u32>)>,
+    /// Accounts that became reachable in this batch, which shows only after it.
+    pub(crate) reached: Vec<Address>,
 }
 
 impl<'a> Tx<'a> {

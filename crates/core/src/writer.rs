@@ -46,6 +46,7 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
             events: HashMap::new(),
             aliases: HashMap::new(),
             progress: HashMap::new(),
+            reached: Vec::new(),
         };
         // A write that panics is a defect; it must cost its own batch and not the node.
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -105,10 +105,30 @@ pub fn take_offline(tx: &mut Tx<'_>, account: &Address) -> Outcome<Option<crate:
         return Ok(None);
     };
     let Some(since) = known.offline_since else {
+        tx.reached.push(account.clone());
         return Ok(None);
     };
     let mut changed = (*known).clone();
     changed.offline_since = None;
     tx.put_account(changed);
+    tx.reached.push(account.clone());
     Ok(Some(since))
+}
+
+/// Something is about to be written to an account that nobody reads just now: from here on messages wait for its next
+/// client, also where it never had one, or where the node ended without noticing that it left.
+pub(crate) fn note_waiting(tx: &mut Tx<'_>, account: &Address) -> Outcome<()> {
+    let Some(known) = tx.account(account)? else {
+        return Ok(());
+    };
+    if known.offline_since.is_some()
+        || tx.reached.contains(account)
+        || tx.shared.live.read().is_reachable(account)
+    {
+        return Ok(());
+    }
+    let mut changed = (*known).clone();
+    changed.offline_since = Some(tx.last_seq());
+    tx.put_account(changed);
+    Ok(())
 }

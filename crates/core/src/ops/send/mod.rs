@@ -144,6 +144,11 @@ pub fn send(tx: &mut Tx<'_>, who: &Principal, out: Outgoing) -> Outcome<Sent> {
         (Target::Conversation(_), None) => return Err(Refusal::NotFound),
     };
     accept_request(tx, &convo, &author, &out)?;
+    if let Some(peer) = convo.conversation.peer_of(&author).cloned()
+        && out.content.is_speech()
+    {
+        crate::ops::presence::note_waiting(tx, &peer)?;
+    }
     let convo = encryption::note(tx, convo, &out.content);
     let about = relation
         .as_ref()
