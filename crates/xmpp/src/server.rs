@@ -27,6 +27,8 @@ pub struct Server {
     pub(crate) policies: [Arc<Policy>; 2],
     /// Sessions that can be resumed (XEP-0198), by their id: connected or hibernating.
     pub(crate) resumable: Mutex<HashMap<String, Arc<Client>>>,
+    /// Rings when a session can no longer be resumed.
+    pub(crate) forgotten: tokio::sync::Notify,
     /// When it started.
     pub started: Timestamp,
     /// What features keep for the whole node.
@@ -40,6 +42,7 @@ impl Server {
         let mut plain = secure.clone();
         plain.without_tls = true;
         Arc::new(Self {
+            forgotten: tokio::sync::Notify::new(),
             started: node.now(),
             policies: [Arc::new(secure), Arc::new(plain)],
             node,
@@ -86,6 +89,18 @@ impl Server {
                 .find(|s| s.protocol == Protocol::Xmpp && &*s.label == resource)
                 .cloned()
         })
+    }
+
+    /// Waits until no session is left that could be resumed: after [`Node::announce_shutdown`] each writes what
+    /// another process needs of it.
+    pub async fn drained(&self) {
+        let gone = async {
+            while !self.resumable.lock().is_empty() {
+                self.forgotten.notified().await;
+            }
+        };
+        // A session that hangs must not hold up the end of the process.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(4), gone).await;
     }
 
     /// What a feature keeps for the whole node, made at first use.

@@ -159,6 +159,7 @@ async fn keep(client: &Arc<Client>, id: &str, checkpoint: Option<Checkpoint>) ->
 pub fn forget(client: &Client) {
     if let Some(resume) = client.resume.lock().take() {
         client.server.resumable.lock().remove(&resume.id);
+        client.server.forgotten.notify_one();
     }
 }
 

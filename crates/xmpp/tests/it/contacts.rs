@@ -1,0 +1,183 @@
+//! Roster, subscriptions, presence, blocking, questions between clients.
+
+use sammen_xmpp::wire::ns;
+
+use crate::people::House;
+
+#[tokio::test]
+async fn alice_and_bob_become_contacts_and_see_each_other() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let mut bob = house.arrives("bob", "home").await;
+    for person in [&mut alice, &mut bob] {
+        person
+            .asks("get", "", "r", "<query xmlns='jabber:iq:roster'/>")
+            .await;
+    }
+    alice
+        .send("<presence to='bob@localhost' type='subscribe'><status>it is me</status></presence>")
+        .await;
+    let push = alice.expect(|el| el.has("query", ns::ROSTER)).await;
+    let item = push
+        .find("query", ns::ROSTER)
+        .unwrap()
+        .find("item", ns::ROSTER)
+        .unwrap();
+    assert_eq!(
+        (item.get("subscription"), item.get("ask")),
+        (Some("none"), Some("subscribe"))
+    );
+    let asked = bob.expect(|el| el.get("type") == Some("subscribe")).await;
+    assert_eq!(
+        asked.find_text("status", ns::CLIENT).as_deref(),
+        Some("it is me")
+    );
+    // A client of Bob's that comes later is asked too.
+    let mut phone = house.arrives("bob", "phone").await;
+    phone.expect(|el| el.get("type") == Some("subscribe")).await;
+    bob.send("<presence to='alice@localhost' type='subscribed'/>")
+        .await;
+    alice
+        .expect(|el| el.get("type") == Some("subscribed"))
+        .await;
+    let shown = alice
+        .expect(|el| el.get("from") == Some("bob@localhost/home"))
+        .await;
+    assert_eq!(shown.get("type"), None);
+    bob.send("</stream:stream>").await;
+    alice
+        .expect(|el| {
+            el.get("from") == Some("bob@localhost/home") && el.get("type") == Some("unavailable")
+        })
+        .await;
+    // Taking her off the list ends it both ways.
+    let me =
+        "<query xmlns='jabber:iq:roster'><item jid='bob@localhost' subscription='remove'/></query>";
+    alice.asks("set", "", "rm", me).await;
+    alice
+        .expect(|el| {
+            el.find("query", ns::ROSTER)
+                .and_then(|q| q.find("item", ns::ROSTER))
+                .is_some_and(|i| i.get("subscription") == Some("remove"))
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_roster_is_caught_up_by_its_version() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let item = |jid| {
+        format!("<query xmlns='jabber:iq:roster'><item jid='{jid}'><group>a</group></item></query>")
+    };
+    alice.asks("set", "", "1", &item("bob@localhost")).await;
+    let whole = alice
+        .asks("get", "", "2", "<query xmlns='jabber:iq:roster' ver=''/>")
+        .await;
+    let query = whole.find("query", ns::ROSTER).unwrap().clone();
+    assert_eq!(query.elements().count(), 1);
+    let ver = query.get("ver").unwrap().to_owned();
+    alice.asks("set", "", "3", &item("carol@localhost")).await;
+    let mut phone = house.signs_in("alice", "phone").await;
+    let caught = format!("<query xmlns='jabber:iq:roster' ver='{ver}'/>");
+    let answer = phone.asks("get", "", "4", &caught).await;
+    assert_eq!(answer.elements().count(), 0);
+    let push = phone.expect(|el| el.has("query", ns::ROSTER)).await;
+    let item = push
+        .find("query", ns::ROSTER)
+        .unwrap()
+        .find("item", ns::ROSTER)
+        .unwrap();
+    assert_eq!(item.get("jid"), Some("carol@localhost"));
+}
+
+#[tokio::test]
+async fn who_is_blocked_learns_nothing_and_reaches_nobody() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let mut bob = house.arrives("bob", "home").await;
+    alice
+        .asks("get", "", "l", "<blocklist xmlns='urn:xmpp:blocking'/>")
+        .await;
+    let block = "<block xmlns='urn:xmpp:blocking'><item jid='bob@localhost'/></block>";
+    alice.asks("set", "", "b", block).await;
+    alice.expect(|el| el.has("block", ns::BLOCKING)).await;
+    bob.says("alice@localhost", "hello").await;
+    let error = bob.expect(|el| el.get("type") == Some("error")).await;
+    assert!(
+        error
+            .find("error", ns::CLIENT)
+            .unwrap()
+            .has("service-unavailable", ns::STANZA_ERRORS)
+    );
+    let ping = "<ping xmlns='urn:xmpp:ping'/>";
+    let answer = bob.asks("get", "alice@localhost/desk", "p", ping).await;
+    assert_eq!(answer.get("type"), Some("error"));
+    alice.says("bob@localhost", "no").await;
+    let error = alice.expect(|el| el.get("type") == Some("error")).await;
+    assert!(
+        error
+            .find("error", ns::CLIENT)
+            .unwrap()
+            .has("blocked", ns::BLOCKING_ERRORS)
+    );
+    alice
+        .has_nothing(|el| el.find_text("body", ns::CLIENT).as_deref() == Some("hello"))
+        .await;
+}
+
+#[tokio::test]
+async fn clients_ask_each_other_and_unknown_questions_are_refused() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let mut bob = house.arrives("bob", "home").await;
+    alice
+        .send(
+            "<iq type='get' id='v' to='bob@localhost/home'><query xmlns='jabber:iq:version'/></iq>",
+        )
+        .await;
+    let asked = bob.expect(|el| el.get("id") == Some("v")).await;
+    assert_eq!(asked.get("from"), Some("alice@localhost/desk"));
+    bob.send("<iq type='result' id='v' to='alice@localhost/desk'><query xmlns='jabber:iq:version'/></iq>").await;
+    let answer = alice.expect(|el| el.get("id") == Some("v")).await;
+    assert_eq!(
+        (answer.get("type"), answer.get("from")),
+        (Some("result"), Some("bob@localhost/home"))
+    );
+    for (to, condition) in [
+        ("bob@localhost/away", "service-unavailable"),
+        ("bob@localhost", "service-unavailable"),
+        ("nobody@localhost", "service-unavailable"),
+        ("localhost", "service-unavailable"),
+        ("someone@other.example", "remote-server-not-found"),
+    ] {
+        let answer = alice
+            .asks("get", to, "u", "<thing xmlns='urn:example:x'/>")
+            .await;
+        assert!(
+            answer
+                .find("error", ns::CLIENT)
+                .unwrap()
+                .has(condition, ns::STANZA_ERRORS),
+            "{to}"
+        );
+    }
+    let bad = alice
+        .asks("get", "localhost", "w", "<a xmlns='u'/><b xmlns='u'/>")
+        .await;
+    assert!(
+        bad.find("error", ns::CLIENT)
+            .unwrap()
+            .has("bad-request", ns::STANZA_ERRORS)
+    );
+    let info = alice
+        .asks(
+            "get",
+            "localhost",
+            "d",
+            "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+        )
+        .await;
+    let query = info.find("query", ns::DISCO_INFO).unwrap();
+    assert!(query.elements().any(|f| f.get("var") == Some(ns::CARBONS)));
+}
