@@ -6,7 +6,8 @@ use sammen_core::live::{Payload, StateChange};
 use std::sync::Arc;
 
 use crate::client::Client;
-use crate::wire::{Context, Element, Str, ns, write};
+use crate::presence;
+use crate::wire::{Context, Element, Jid, Str, ns, write};
 
 /// A stanza on its way. Whoever gets it writes his own address into `to`.
 #[derive(Clone, Debug)]
@@ -90,7 +91,7 @@ impl LiveStanza {
     }
 
     /// Shows it to a client if it is for it.
-    pub fn deliver(&self, client: &Client) {
+    pub fn deliver(&self, client: &Arc<Client>) {
         let mine = client.jid.resource();
         let (available, priority) = {
             let state = client.state.lock();
@@ -104,6 +105,13 @@ impl LiveStanza {
             None => {}
         }
         if self.name == "presence" {
+            let gone = self.kind.as_deref() == Some("unavailable");
+            // Contacts learn it from the broadcast already.
+            if let Ok(from) = Jid::new(&self.from)
+                && presence::note_seen(client, &from, gone)
+            {
+                return;
+            }
             client.send_quiet(&self.from, |out| self.write(out, client.jid.as_str()));
         } else {
             client.send_with(|out| self.write(out, client.jid.as_str()));

@@ -10,6 +10,10 @@ use super::styling;
 use crate::wire::{Element, ns};
 
 /// What is to be done with a message.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every message is the large one, and it is moved once"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
     /// It belongs into the log.

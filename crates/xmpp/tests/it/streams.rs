@@ -104,3 +104,28 @@ async fn everybody_is_told_when_the_node_goes_down() {
         house.stop()
     );
 }
+
+#[tokio::test]
+async fn a_session_that_nobody_resumes_ends() {
+    let config = sammen_xmpp::Config {
+        hibernation: std::time::Duration::from_millis(1),
+        ..sammen_xmpp::Config::default()
+    };
+    let house = House::configured(config).await;
+    let mut bob = house.arrives("bob", "home").await;
+    bob.send("<presence to='alice@localhost' type='subscribed'/>")
+        .await;
+    bob.settles().await;
+    let mut alice = house.signs_in("alice", "desk").await;
+    alice
+        .send("<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>")
+        .await;
+    alice.send("<presence to='bob@localhost'/>").await;
+    bob.expect(|el| el.get("from") == Some("alice@localhost/desk"))
+        .await;
+    drop(alice);
+    let gone = |el: &Element| {
+        el.get("from") == Some("alice@localhost/desk") && el.get("type") == Some("unavailable")
+    };
+    bob.expect(gone).await;
+}
