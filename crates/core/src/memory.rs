@@ -1,6 +1,8 @@
 //! An in-memory store for tests: simple and obviously right, the oracle that other stores are compared with.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tables;
+
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,47 +15,15 @@ use crate::blob::BlobId;
 use crate::conversation::{Conversation, ConversationKey};
 use crate::document::{Document, Owner};
 use crate::event::{Acceptance, Content, Event, Scheme};
-use crate::ids::{ConversationId, DeviceId, EventId, Pos, Seq, Timestamp};
+use crate::ids::{ConversationId, DeviceId, EventId, Seq, Timestamp};
 use crate::member::Member;
 use crate::network::OutboxRow;
 use crate::store::{
-    AliasHit, BlobInfo, BlobWriter, HistoryQuery, Kinds, Page, Start, Store, StoreError,
-    StoreResult, Tail, Write,
+    AliasHit, BlobInfo, BlobWriter, HistoryQuery, Page, Start, Store, StoreError, StoreResult,
+    Tail, Write,
 };
-use crate::words::Wanted;
 
-type DocumentKey = (String, String, String);
-
-#[derive(Clone, Debug)]
-struct Stored {
-    event: Arc<Event>,
-    /// Whether it was of [`Kinds::Speech`] when it was written.
-    speech: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Reference {
-    slot: String,
-    info: BlobInfo,
-}
-
-#[derive(Default)]
-struct Tables {
-    start: (u64, u64, u64),
-    log: BTreeMap<Seq, Stored>,
-    aliases: BTreeMap<(ConversationId, Scheme, String, Address), Seq>,
-    waiting: Vec<(ConversationId, Scheme, String, Seq)>,
-    conversations: BTreeMap<ConversationId, Conversation>,
-    members: BTreeMap<(ConversationId, Address), Member>,
-    accounts: BTreeMap<Address, Account>,
-    devices: BTreeMap<DeviceId, Device>,
-    documents: BTreeMap<DocumentKey, Document>,
-    outbox: BTreeMap<Seq, OutboxRow>,
-    blobs: BTreeMap<BlobId, Bytes>,
-    references: Vec<Reference>,
-    /// Finished and not yet referred to.
-    fresh: BTreeSet<BlobId>,
-}
+use tables::{DocumentKey, Tables};
 
 /// The store. Cheap to make; everything is gone when it is dropped.
 #[derive(Default)]
@@ -72,224 +42,6 @@ impl MemoryStore {
     /// Makes the next commit fail.
     pub fn fail_next(&self, error: StoreError) {
         self.faults.lock().push(error);
-    }
-}
-
-impl Tables {
-    fn apply(&mut self, write: &Write) {
-        match write {
-            Write::Event(event) => {
-                self.start.0 = self.start.0.max(event.seq.0);
-                let speech = event.content.belongs_to_speech();
-                self.log.insert(
-                    event.seq,
-                    Stored {
-                        event: event.clone(),
-                        speech,
-                    },
-                );
-            }
-            Write::Erase { seq, tombstone } => {
-                self.change(*seq, |event| {
-                    event.content = tombstone.clone();
-                    event.native = None;
-                    event.relation = None;
-                });
-                self.waiting.retain(|(_, _, _, waiting)| waiting != seq);
-            }
-            Write::Accept {
-                seq,
-                acceptance,
-                pos,
-            } => self.change(*seq, |event| {
-                event.acceptance = *acceptance;
-                event.pos = *pos;
-            }),
-            Write::Resolve { seq, target } => {
-                self.change(*seq, |event| {
-                    if let Some(relation) = &mut event.relation {
-                        relation.target = Some(*target);
-                    }
-                });
-                self.waiting.retain(|(_, _, _, waiting)| waiting != seq);
-            }
-            Write::Alias {
-                conversation,
-                scheme,
-                author,
-                foreign,
-                seq,
-            } => {
-                self.aliases.insert(
-                    (*conversation, *scheme, foreign.clone(), author.clone()),
-                    *seq,
-                );
-            }
-            Write::Waiting {
-                conversation,
-                scheme,
-                foreign,
-                seq,
-            } => {
-                let row = (*conversation, *scheme, foreign.clone(), *seq);
-                if !self.waiting.contains(&row) {
-                    self.waiting.push(row);
-                }
-            }
-            Write::Conversation(conversation) => {
-                self.start.0 = self.start.0.max(conversation.changed.0);
-                self.start.1 = self.start.1.max(conversation.id.0);
-                self.conversations
-                    .insert(conversation.id, (**conversation).clone());
-            }
-            Write::Member(conversation, member) => {
-                self.start.0 = self.start.0.max(member.changed.0);
-                self.members
-                    .insert((*conversation, member.address.clone()), (**member).clone());
-            }
-            Write::RemoveMember(conversation, address) => {
-                self.members.remove(&(*conversation, address.clone()));
-            }
-            Write::Account(account) => {
-                self.start.0 = self.start.0.max(account.changed.0);
-                self.accounts
-                    .insert(account.address.clone(), (**account).clone());
-            }
-            Write::Device(device) => {
-                self.start.2 = self.start.2.max(device.id.0);
-                self.devices.insert(device.id, (**device).clone());
-            }
-            Write::DeviceProgress {
-                id,
-                cursor,
-                inbound,
-            } => {
-                if let Some(device) = self.devices.get_mut(id) {
-                    device.cursor = cursor.unwrap_or(device.cursor);
-                    device.inbound = inbound.unwrap_or(device.inbound);
-                }
-            }
-            Write::RemoveDevice(id) => {
-                self.devices.remove(id);
-            }
-            Write::Document {
-                owner,
-                namespace,
-                key,
-                version,
-                value,
-            } => {
-                self.start.0 = self.start.0.max(version.0);
-                let index = (owner.text().to_owned(), namespace.clone(), key.clone());
-                self.documents.insert(
-                    index,
-                    Document {
-                        key: key.clone(),
-                        version: *version,
-                        value: value.clone(),
-                    },
-                );
-            }
-            Write::ForgetDocuments(owner) => {
-                self.documents.retain(|(o, _, _), _| o != owner.text())
-            }
-            Write::Outbox(row) => {
-                self.start.0 = self.start.0.max(row.seq.0);
-                self.outbox.insert(row.seq, row.clone());
-            }
-            Write::OutboxDone(seq) => {
-                self.outbox.remove(seq);
-            }
-            Write::BlobRef {
-                id,
-                owner,
-                slot,
-                at,
-                remove,
-            } => {
-                let fits =
-                    |r: &Reference| r.info.id == *id && r.info.owner == *owner && r.slot == *slot;
-                if *remove {
-                    if let Some(index) = self.references.iter().position(fits) {
-                        self.references.remove(index);
-                    }
-                } else {
-                    self.fresh.remove(id);
-                    let size = self.blobs.get(id).map_or(0, |b| b.len() as u64);
-                    let info = BlobInfo {
-                        id: id.clone(),
-                        size,
-                        owner: owner.clone(),
-                        created: *at,
-                    };
-                    self.references.push(Reference {
-                        slot: slot.clone(),
-                        info,
-                    });
-                }
-            }
-        }
-    }
-
-    fn change(&mut self, seq: Seq, change: impl FnOnce(&mut Event)) {
-        if let Some(stored) = self.log.get_mut(&seq) {
-            change(Arc::make_mut(&mut stored.event));
-        }
-    }
-
-    /// Everything inside the bounds, in order of history.
-    fn inside(&self, query: &HistoryQuery) -> Vec<Arc<Event>> {
-        let several = query.sources.len() > 1;
-        let wanted = query.text.as_deref().map(Wanted::new);
-        let order = |at: Timestamp, pos: Pos, seq: Seq| {
-            if several {
-                (at.0, seq.0)
-            } else {
-                (pos.0, seq.0)
-            }
-        };
-        let key = |e: &Event| order(e.at, e.pos, e.seq);
-        let mut found: Vec<_> = self
-            .log
-            .values()
-            .filter(|stored| {
-                let event = &stored.event;
-                let visible = query.sources.iter().any(|(id, stretches)| {
-                    *id == event.conversation && stretches.iter().any(|s| s.contains(event.pos))
-                });
-                let shown = match event.acceptance {
-                    Acceptance::Accepted => true,
-                    Acceptance::Pending => query.reader.as_ref() == Some(&event.author),
-                    _ => false,
-                };
-                let named = match (&query.reader, &event.audience) {
-                    (Some(reader), Some(audience)) => {
-                        event.author == *reader || audience.contains(reader)
-                    }
-                    (None, Some(_)) => false,
-                    (_, None) => true,
-                };
-                visible
-                    && shown
-                    && named
-                    && (query.kinds == Kinds::All || stored.speech)
-                    && query
-                        .after
-                        .is_none_or(|a| key(event) > order(a.at, a.pos, a.seq))
-                    && query
-                        .before
-                        .is_none_or(|b| key(event) < order(b.at, b.pos, b.seq))
-                    && query.from.is_none_or(|t| event.at >= t)
-                    && query.until.is_none_or(|t| event.at <= t)
-                    && query.author.as_ref().is_none_or(|a| event.author == *a)
-                    && wanted.as_ref().is_none_or(|w| {
-                        event.content.searchable().is_some_and(|text| w.is_in(text))
-                    })
-            })
-            .map(|stored| stored.event.clone())
-            .collect();
-        found.sort_by_key(|e| key(e));
-        found
     }
 }
 

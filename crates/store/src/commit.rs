@@ -160,6 +160,7 @@ impl Writer {
         let result = self.transact(blobs, batch);
         if result.is_err() {
             self.heads.clear();
+            self.names.forget();
             self.meta = before;
             if !self.db.is_autocommit() && self.db.execute_batch("ROLLBACK").is_err() {
                 return Err(self.fail("a batch could not be rolled back".into()));

@@ -67,6 +67,11 @@ impl Names {
         known.by_address.insert(address.clone(), number);
     }
 
+    /// Forgets all: a batch was rolled back, and numbers that were read inside it may not exist.
+    pub fn forget(&self) {
+        *self.known.write() = Known::default();
+    }
+
     /// From memory alone.
     pub fn remembered(&self, address: &Address) -> Option<i64> {
         self.known.read().by_address.get(address).copied()

@@ -17,7 +17,7 @@ use crate::folder::{Folder, private_file};
 use crate::history::Found;
 use crate::log::{COLUMNS, Row, collect, most};
 use crate::names::Names;
-use crate::pool::Pool;
+use crate::pool::{Pool, keep_plans};
 
 /// Counts up when the tables or the rules for words change: the index is built anew.
 const VERSION: i64 = 1;
@@ -201,6 +201,7 @@ fn open_writer(folder: &Folder) -> rusqlite::Result<Connection> {
     // So that the file is its owner's alone from the start; an error shows when it is opened.
     let _ = private_file(&path, false);
     let mut db = Connection::open(&path)?;
+    keep_plans(&db)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;

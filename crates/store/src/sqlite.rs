@@ -24,7 +24,7 @@ use crate::commit::{Meta, Writer};
 use crate::folder::{Folder, private_file, sync_folder};
 use crate::history::Found;
 use crate::names::Names;
-use crate::pool::{Pool, Reader};
+use crate::pool::{Pool, Reader, keep_plans};
 use crate::search::Search;
 use crate::{changes, check, error, history, log, migrate, scrub, shelf};
 
@@ -59,6 +59,12 @@ impl SqliteStore {
         })
     }
 
+    /// Gives the room of erased events back to the disk. Writes the whole database anew, and commits wait meanwhile:
+    /// for a quiet hour, after much was erased.
+    pub fn compact(&self) -> StoreResult<()> {
+        scrub::compact(&mut self.writer.lock())
+    }
+
     pub(crate) fn reader(&self) -> StoreResult<Reader<'_>> {
         self.readers.reader()
     }
@@ -87,6 +93,7 @@ fn open_writer(folder: &Folder) -> rusqlite::Result<Connection> {
     let _ = private_file(&path, false);
     let db = Connection::open(&path)?;
     db.set_prepared_statement_cache_capacity(64);
+    keep_plans(&db)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.pragma_update(None, "page_size", PAGE)?;
     db.pragma_update(None, "journal_mode", "WAL")?;

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sammen_core::network::OutboxRow;
-use sammen_core::store::{Store, Write};
+use sammen_core::store::{HistoryQuery, Store, Write};
 use sammen_core::{Account, ConversationId, Event, NetworkName, Seq};
 use sammen_store::SqliteStore;
-use sammen_testkit::store_suite::{alice, at, blobs, bob, commit, native, says, tell, tombstone};
+use sammen_testkit::store_suite::{
+    alice, at, blobs, bob, commit, native, over, says, seqs, tell, tombstone,
+};
 
 use crate::folder::files;
 
@@ -146,6 +148,44 @@ fn retention_leaves_nothing_and_old_events_stay_in_order() {
     );
     store.scrub().unwrap();
     assert_eq!(traces(folder.path(), &gone), []);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn compacting_gives_the_room_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let mut noise = Noise(5);
+    tell(&store, (1..=500).map(|n| event(n, &mut noise)).collect());
+    let gone: Vec<u64> = (1..=500).filter(|n| n % 10 != 0).collect();
+    let erase = |n: &u64| Write::Erase {
+        seq: Seq(*n),
+        tombstone: tombstone(),
+    };
+    commit(&store, gone.iter().map(erase).collect());
+    store.scrub().unwrap();
+    let size = || {
+        fs::metadata(folder.path().join("log.sqlite"))
+            .unwrap()
+            .len()
+    };
+    let before = size();
+    store.compact().unwrap();
+    assert!(size() * 3 < before, "{} of {before}", size());
+    assert_eq!(traces(folder.path(), &gone), []);
+    assert_eq!(
+        seqs(
+            &store,
+            &HistoryQuery {
+                limit: 999,
+                ..over(&[1, 2, 3, 4, 5])
+            }
+        )
+        .len(),
+        500
+    );
+    commit(&store, vec![erase(&1), erase(&10)]);
+    assert_eq!(store.event(Seq(1)).unwrap().unwrap().content, tombstone());
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 
