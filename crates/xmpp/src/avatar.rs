@@ -86,14 +86,23 @@ impl Photo {
         let Some(photo) = vcard.find("PHOTO", ns::VCARD_TEMP) else {
             return Ok(None);
         };
-        let Some(data) = photo.find_text("BINVAL", ns::VCARD_TEMP).filter(|t| !t.trim().is_empty()) else {
+        let Some(data) = photo
+            .find_text("BINVAL", ns::VCARD_TEMP)
+            .filter(|t| !t.trim().is_empty())
+        else {
             return Ok(None);
         };
         let bad = |why| StanzaError::new(Condition::BadRequest).with_text(why);
         let bytes = decode(&data).ok_or_else(|| bad("the photo is not base64"))?;
         let named = photo.find_text("TYPE", ns::VCARD_TEMP);
         let media_type = sniff(&bytes)
-            .or_else(|| TYPES.iter().copied().find(|t| named.as_deref().is_some_and(|n| n.trim().eq_ignore_ascii_case(t))))
+            .or_else(|| {
+                TYPES.iter().copied().find(|t| {
+                    named
+                        .as_deref()
+                        .is_some_and(|n| n.trim().eq_ignore_ascii_case(t))
+                })
+            })
             .ok_or_else(|| bad("the photo is neither PNG, JPEG, GIF nor WebP"))?;
         Ok(Some(Self {
             media_type: media_type.to_owned(),
@@ -122,7 +131,21 @@ fn sniff(bytes: &[u8]) -> Option<&'static str> {
         [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
         [0xFF, 0xD8, 0xFF, ..] => Some("image/jpeg"),
         [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some("image/webp"),
         _ => None,
     }
 }
@@ -135,7 +158,9 @@ pub fn sha1(bytes: &[u8]) -> String {
 
 /// The `<info/>` of metadata that is not at a URL (XEP-0398 §3.1).
 fn info(metadata: &Element) -> Option<&Element> {
-    metadata.all("info", ns::AVATAR_METADATA).find(|i| i.get("url").is_none())
+    metadata
+        .all("info", ns::AVATAR_METADATA)
+        .find(|i| i.get("url").is_none())
 }
 
 fn hash_in(metadata: &Element) -> Option<Str> {
@@ -168,14 +193,19 @@ pub fn photo(look: &mut impl Look, account: &Address, for_owner: bool) -> Outcom
         return Ok(None);
     }
     let item = shelf::item(look, account, ns::AVATAR_DATA, &hash)?;
-    let Some(bytes) = item.and_then(|i| i.element()).and_then(|el| decode(&el.content())) else {
+    let Some(bytes) = item
+        .and_then(|i| i.element())
+        .and_then(|el| decode(&el.content()))
+    else {
         return Ok(None);
     };
     // XEP-0398 §3.1: the hash is checked.
     if sha1(&bytes) != hash.as_str() {
         return Ok(None);
     }
-    let named = info(&metadata).and_then(|i| i.get("type")).unwrap_or("image/png");
+    let named = info(&metadata)
+        .and_then(|i| i.get("type"))
+        .unwrap_or("image/png");
     Ok(Some(Photo {
         media_type: sniff(&bytes).unwrap_or(named).to_owned(),
         hash: hash.to_string(),
@@ -203,7 +233,11 @@ pub fn set_photo(tx: &mut Tx<'_>, actor: &Actor, photo: Option<&Photo>) -> Resul
     let Some(photo) = photo else {
         // XEP-0084 §3.4: an empty one switches the avatar off.
         let id = now.unwrap_or_default();
-        let id = if id.is_empty() { "current" } else { id.as_str() };
+        let id = if id.is_empty() {
+            "current"
+        } else {
+            id.as_str()
+        };
         publish::publish(tx, actor, &publication(ns::AVATAR_METADATA, id, metadata))?;
         return Ok(());
     };
@@ -220,7 +254,11 @@ pub fn set_photo(tx: &mut Tx<'_>, actor: &Actor, photo: Option<&Photo>) -> Resul
     publish::put_quietly(tx, actor, &publication(ns::AVATAR_DATA, &photo.hash, data))?;
     let metadata = metadata.child(info);
     metadata_changed(tx, actor, Some(&metadata));
-    publish::put_quietly(tx, actor, &publication(ns::AVATAR_METADATA, &photo.hash, metadata))
+    publish::put_quietly(
+        tx,
+        actor,
+        &publication(ns::AVATAR_METADATA, &photo.hash, metadata),
+    )
 }
 
 /// The metadata of an account's avatar changed; presence tells its hash from the commit on.
@@ -236,7 +274,10 @@ pub async fn hash_of(node: &Node, hashes: &Arc<Hashes>, account: &Address) -> Op
         return known;
     }
     let of = account.clone();
-    let found = read(node, move |mut node| Ok(metadata(&mut node, &of)?.and_then(|m| hash_in(&m)))).await;
+    let found = read(node, move |mut node| {
+        Ok(metadata(&mut node, &of)?.and_then(|m| hash_in(&m)))
+    })
+    .await;
     match found {
         Ok(hash) => hashes.learn(account, hash),
         Err(_) => None,
@@ -278,7 +319,8 @@ mod tests {
         let mut presence = Element::new(ns::CLIENT, "presence").children(x);
         inject(&mut presence, hash);
         let x = presence.find("x", ns::VCARD_UPDATE)?;
-        x.find_text("photo", ns::VCARD_UPDATE).map(|t| t.into_owned())
+        x.find_text("photo", ns::VCARD_UPDATE)
+            .map(|t| t.into_owned())
     }
 
     #[test]
@@ -287,7 +329,10 @@ mod tests {
         let photo = |t: &str| x().child(Element::new(ns::VCARD_UPDATE, "photo").text(t));
         assert_eq!(stamped(None, Some("abc")).as_deref(), Some("abc"));
         assert_eq!(stamped(Some(x()), Some("abc")).as_deref(), Some("abc"));
-        assert_eq!(stamped(Some(photo("old")), Some("abc")).as_deref(), Some("abc"));
+        assert_eq!(
+            stamped(Some(photo("old")), Some("abc")).as_deref(),
+            Some("abc")
+        );
         assert_eq!(stamped(Some(photo("")), Some("abc")).as_deref(), Some(""));
         assert_eq!(stamped(None, None), None);
         assert_eq!(stamped(Some(photo("old")), None).as_deref(), Some(""));
@@ -296,9 +341,14 @@ mod tests {
     #[test]
     fn a_photo_survives_the_way_through_a_vcard() {
         let png = [0x89, b'P', b'N', b'G', 1, 2, 3];
-        let lines = BASE64.encode(png).chars().map(|c| format!("{c}\n")).collect::<String>();
+        let lines = BASE64
+            .encode(png)
+            .chars()
+            .map(|c| format!("{c}\n"))
+            .collect::<String>();
         let vcard = Element::new(ns::VCARD_TEMP, "vCard").child(
-            Element::new(ns::VCARD_TEMP, "PHOTO").child(Element::new(ns::VCARD_TEMP, "BINVAL").text(lines)),
+            Element::new(ns::VCARD_TEMP, "PHOTO")
+                .child(Element::new(ns::VCARD_TEMP, "BINVAL").text(lines)),
         );
         let photo = Photo::of_vcard(&vcard).unwrap().unwrap();
         assert_eq!((photo.media_type.as_str(), photo.size), ("image/png", 7));
@@ -313,10 +363,17 @@ mod tests {
 
     #[test]
     fn a_picture_elsewhere_is_not_ours_to_show() {
-        let url = Element::new(ns::AVATAR_METADATA, "info").attr("id", "a".repeat(40)).attr("url", "http://x");
+        let url = Element::new(ns::AVATAR_METADATA, "info")
+            .attr("id", "a".repeat(40))
+            .attr("url", "http://x");
         let own = Element::new(ns::AVATAR_METADATA, "info").attr("id", "B".repeat(40));
-        let metadata = Element::new(ns::AVATAR_METADATA, "metadata").child(url.clone()).child(own);
+        let metadata = Element::new(ns::AVATAR_METADATA, "metadata")
+            .child(url.clone())
+            .child(own);
         assert_eq!(hash_in(&metadata).unwrap(), "b".repeat(40));
-        assert_eq!(hash_in(&Element::new(ns::AVATAR_METADATA, "metadata").child(url)), None);
+        assert_eq!(
+            hash_in(&Element::new(ns::AVATAR_METADATA, "metadata").child(url)),
+            None
+        );
     }
 }

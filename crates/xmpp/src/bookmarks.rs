@@ -42,7 +42,10 @@ pub fn room_of(domains: &[Domain], jid: &str) -> Option<Address> {
 
 /// Whether clients join the room of themselves.
 pub fn autojoin(conference: &Element) -> bool {
-    conference.get("autojoin").and_then(boolean).unwrap_or(false)
+    conference
+        .get("autojoin")
+        .and_then(boolean)
+        .unwrap_or(false)
 }
 
 /// The stored bookmarks and those that memberships imply, oldest first; implied ones first.
@@ -113,11 +116,23 @@ fn to_new(old: &Element, before: Option<&Element>) -> Element {
             new.push(Element::new(ns::BOOKMARKS, name).text(text.as_ref()));
         }
     }
-    let kept = before.map(|b| b.elements().filter(|c| !c.is("nick", ns::BOOKMARKS) && !c.is("password", ns::BOOKMARKS)));
+    let kept = before.map(|b| {
+        b.elements()
+            .filter(|c| !c.is("nick", ns::BOOKMARKS) && !c.is("password", ns::BOOKMARKS))
+    });
     for child in kept.into_iter().flatten() {
         new.push(child.clone());
     }
     new
+}
+
+/// Whether two bookmarks say the same, however they are written.
+fn same(a: &Element, b: &Element) -> bool {
+    let text = |el: &Element, name| el.find_text(name, ns::BOOKMARKS).map(|t| t.into_owned());
+    a.get("name") == b.get("name")
+        && autojoin(a) == autojoin(b)
+        && text(a, "nick") == text(b, "nick")
+        && text(a, "password") == text(b, "password")
 }
 
 /// The old list of an account.
@@ -150,7 +165,11 @@ pub fn set_old(tx: &mut Tx<'_>, actor: &Actor, storage: &Element) -> Result<(), 
             wanted.insert(jid.as_str().to_owned(), conference);
         }
     }
-    let others: Vec<Element> = storage.elements().filter(|c| !c.is("conference", ns::BOOKMARKS_OLD)).cloned().collect();
+    let others: Vec<Element> = storage
+        .elements()
+        .filter(|c| !c.is("conference", ns::BOOKMARKS_OLD))
+        .cloned()
+        .collect();
     let kept = Element::new(ns::BOOKMARKS_OLD, "storage").children(others);
     let bytes = shelf::payload_bytes(&kept);
     if wanted.len() > MOST || bytes.len() > private::ELEMENT_BYTES {
@@ -158,11 +177,17 @@ pub fn set_old(tx: &mut Tx<'_>, actor: &Actor, storage: &Element) -> Result<(), 
     }
     let mut changes = Vec::new();
     let mut more = 0;
-    for (jid, old) in wanted.iter().filter(|(jid, _)| jid.len() <= shelf::NAME_BYTES) {
+    for (jid, old) in wanted
+        .iter()
+        .filter(|(jid, _)| jid.len() <= shelf::NAME_BYTES)
+    {
         let before = shown.iter().find(|i| i.id == *jid);
         let payload = to_new(old, before.and_then(Item::element).as_ref());
         let size = shelf::payload_bytes(&payload);
-        if before.is_some_and(|b| b.payload == size) {
+        if before
+            .and_then(Item::element)
+            .is_some_and(|b| same(&b, &payload))
+        {
             continue;
         }
         if size.len() > shelf::ITEM_BYTES {
@@ -188,7 +213,13 @@ pub fn set_old(tx: &mut Tx<'_>, actor: &Actor, storage: &Element) -> Result<(), 
 
     let owner = Owner::from(&actor.account);
     let key = private::key(ns::BOOKMARKS_OLD, "storage");
-    tx.put_document(&owner, private::NAMESPACE, &key, Expect::Anything, Some(bytes))?;
+    tx.put_document(
+        &owner,
+        private::NAMESPACE,
+        &key,
+        Expect::Anything,
+        Some(bytes),
+    )?;
     for change in &changes {
         publish::put_quietly(tx, actor, change)?;
     }
@@ -209,7 +240,14 @@ fn take_away(tx: &mut Tx<'_>, actor: &Actor, ids: &[&str]) -> Outcome<()> {
         shelf::remove_item(tx, &actor.account, ns::BOOKMARKS, &mut record, id)?;
     }
     shelf::put_node(tx, &actor.account, ns::BOOKMARKS, &record)?;
-    notify::announce(tx, &actor.account, &actor.bare, ns::BOOKMARKS, &record, What::Retracted(ids))
+    notify::announce(
+        tx,
+        &actor.account,
+        &actor.bare,
+        ns::BOOKMARKS,
+        &record,
+        What::Retracted(ids),
+    )
 }
 
 /// Tells clients that want the old node of PEP what the list is now.
@@ -224,7 +262,14 @@ pub fn announce_old(tx: &mut Tx<'_>, actor: &Actor) -> Result<(), StanzaError> {
     let record = old_record();
     let item = old_item(&actor.bare, &payload, tx.last_seq());
     let what = What::Published(&item, &payload);
-    notify::announce(tx, &actor.account, &actor.bare, ns::BOOKMARKS_OLD, &record, what)?;
+    notify::announce(
+        tx,
+        &actor.account,
+        &actor.bare,
+        ns::BOOKMARKS_OLD,
+        &record,
+        what,
+    )?;
     Ok(())
 }
 
@@ -255,7 +300,8 @@ mod tests {
 
     #[test]
     fn old_and_new_bookmarks_say_the_same() {
-        let extensions = Element::new(ns::BOOKMARKS, "extensions").child(Element::new("urn:x", "pinned"));
+        let extensions =
+            Element::new(ns::BOOKMARKS, "extensions").child(Element::new("urn:x", "pinned"));
         let new = Element::new(ns::BOOKMARKS, "conference")
             .attr("name", "The Town")
             .attr("autojoin", "true")
@@ -280,8 +326,18 @@ mod tests {
     #[test]
     fn only_rooms_of_this_node_are_its_memberships() {
         let domains = [Domain::new("example.org").unwrap()];
-        assert_eq!(room_of(&domains, "town@rooms.example.org").unwrap().as_str(), "#town@example.org");
-        for other in ["town@rooms.other.org", "alice@example.org", "town@rooms.example.org/Al", "@@"] {
+        assert_eq!(
+            room_of(&domains, "town@rooms.example.org")
+                .unwrap()
+                .as_str(),
+            "#town@example.org"
+        );
+        for other in [
+            "town@rooms.other.org",
+            "alice@example.org",
+            "town@rooms.example.org/Al",
+            "@@",
+        ] {
             assert_eq!(room_of(&domains, other), None, "{other}");
         }
     }

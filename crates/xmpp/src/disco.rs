@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::feature::{BoxFuture, FEATURES, Feature, IqAnswer, IqHandler};
 use crate::iq::{Iq, Where};
 use crate::node_resource;
+use crate::pep;
 use crate::wire::{Condition, Element, Jid, StanzaError, ns};
 
 /// What names the node's software in XEP-0115.
@@ -84,7 +85,12 @@ fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
         if let Some(node) = iq.get("node")
             && !(iq.at == Where::Server && node.starts_with(NODE))
         {
-            return Err(Condition::ItemNotFound.into());
+            // XEP-0060 §5.3: a node of an account.
+            let Place::Account(account) = &iq.place else {
+                return Err(Condition::ItemNotFound.into());
+            };
+            let told = pep::disco::info(&client, account, node).await?;
+            return Ok(Some(iq.child.shell().children(told)));
         }
         let mut query = Element::new(ns::DISCO_INFO, "query")
             .attr_opt("node", iq.get("node"))
@@ -124,7 +130,11 @@ fn items(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
     Box::pin(async move {
         visible(&client, &iq).await?;
         let mut query = Element::new(ns::DISCO_ITEMS, "query").attr_opt("node", iq.get("node"));
-        if iq.get("node").is_some() {
+        if let Some(node) = iq.get("node") {
+            // XEP-0060 §5.5: the items of a node of an account.
+            if let Place::Account(account) = &iq.place {
+                query = query.children(pep::disco::items(&client, account, Some(node)).await?);
+            }
             return Ok(Some(query));
         }
         let item = |jid: String| Element::new(ns::DISCO_ITEMS, "item").attr("jid", jid);
@@ -161,6 +171,7 @@ fn items(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             if named {
                 query.push(item(format!("{bare}/{}", node_resource::NAME)));
             }
+            query = query.children(pep::disco::items(&client, account, None).await?);
         }
         Ok(Some(query))
     })

@@ -119,6 +119,11 @@ pub static FEATURES: &[&Feature] = &[
     &crate::blocking::FEATURE,
     &crate::small::FEATURE,
     &crate::mam::FEATURE,
+    &crate::pep::FEATURE,
+    &crate::avatar::FEATURE,
+    &crate::vcard::FEATURE,
+    &crate::private::FEATURE,
+    &crate::upload::FEATURE,
 ];
 
 /// The handler of an IQ; whether the name is known at that address at all is not told apart.

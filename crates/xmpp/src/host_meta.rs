@@ -38,7 +38,10 @@ pub fn websocket_url(base: &str) -> String {
 
 fn xml(url: &str) -> String {
     let link = Element::new(XRD, "Link").attr("rel", REL).attr("href", url);
-    format!("<?xml version='1.0' encoding='utf-8'?>{}", Element::new(XRD, "XRD").child(link))
+    format!(
+        "<?xml version='1.0' encoding='utf-8'?>{}",
+        Element::new(XRD, "XRD").child(link)
+    )
 }
 
 fn json(url: &str) -> String {
@@ -58,8 +61,14 @@ fn answer(media_type: &'static str, text: String) -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     // XEP-0156 §3.1: web clients of any origin ask.
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     answer
 }
 
@@ -80,6 +89,9 @@ mod tests {
             json(&url),
             "{\"links\":[{\"rel\":\"urn:xmpp:alt-connections:websocket\",\"href\":\"wss://example.org:5443/xmpp-websocket\"}]}"
         );
-        assert_eq!(websocket_url("http://127.0.0.1:1"), "ws://127.0.0.1:1/xmpp-websocket");
+        assert_eq!(
+            websocket_url("http://127.0.0.1:1"),
+            "ws://127.0.0.1:1/xmpp-websocket"
+        );
     }
 }

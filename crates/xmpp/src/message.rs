@@ -11,12 +11,19 @@ use crate::address::Place;
 use crate::client::Client;
 use crate::feature::FEATURES;
 use crate::live_stanza::LiveStanza;
+use crate::pep;
 use crate::translate::incoming::{self, Act};
 use crate::translate::{self, Envelope};
 use crate::wire::{Condition, Element, Jid, Payload, StanzaError, Str, ns};
 
 /// Takes a message.
 pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
+    // XEP-0490 §3.4: before anything else sees the message. What is refused changes nothing for it.
+    if let Some(read) = pep::mds::take_assist(&mut el)
+        && let Err(why) = pep::publish_own(client, read).await
+    {
+        tracing::debug!(condition = ?why.condition, "a read marker in a message was not taken");
+    }
     // RFC 6121 §8.1: without `to` it is for the own bare address.
     let to = match to {
         Some(to) => to,

@@ -49,7 +49,12 @@ pub fn key(namespace: &str, name: &str) -> String {
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn stored(look: &mut impl Look, account: &Address, namespace: &str, name: &str) -> Outcome<Option<Element>> {
+pub fn stored(
+    look: &mut impl Look,
+    account: &Address,
+    namespace: &str,
+    name: &str,
+) -> Outcome<Option<Element>> {
     let found = look.document(&account.into(), NAMESPACE, &key(namespace, name))?;
     let limits = Limits {
         stanza_bytes: ELEMENT_BYTES * 2,
@@ -62,7 +67,13 @@ pub fn stored(look: &mut impl Look, account: &Address, namespace: &str, name: &s
 }
 
 fn handle(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
-    Box::pin(async move { if iq.set { set(&client, iq).await.map(|()| None) } else { get(&client, iq).await.map(Some) } })
+    Box::pin(async move {
+        if iq.set {
+            set(&client, iq).await.map(|()| None)
+        } else {
+            get(&client, iq).await.map(Some)
+        }
+    })
 }
 
 async fn get(client: &Client, iq: Iq) -> Result<Element, StanzaError> {
@@ -93,17 +104,23 @@ async fn set(client: &Client, iq: Iq) -> Result<(), StanzaError> {
         let owner = Owner::from(&actor.account);
         let mut puts = Vec::new();
         let mut more = 0;
-        for el in elements.iter().filter(|e| !e.is("storage", ns::BOOKMARKS_OLD)) {
+        for el in elements
+            .iter()
+            .filter(|e| !e.is("storage", ns::BOOKMARKS_OLD))
+        {
             let key = key(el.ns(), el.name());
             let bytes = shelf::payload_bytes(el);
             if bytes.len() > ELEMENT_BYTES || key.len() > shelf::NAME_BYTES {
-                return Err(StanzaError::new(Condition::PolicyViolation).with_text("that is too large to be kept"));
+                return Err(StanzaError::new(Condition::PolicyViolation)
+                    .with_text("that is too large to be kept"));
             }
             more += usize::from(Look::document(tx, &owner, NAMESPACE, &key)?.is_none());
             puts.push((key, bytes));
         }
         if more > 0 && tx.documents(&owner, NAMESPACE, MOST)?.len() + more > MOST {
-            return Err(errors::too_many("this account keeps as many elements as it may"));
+            return Err(errors::too_many(
+                "this account keeps as many elements as it may",
+            ));
         }
         // Last of what can be refused, so that all of it happens or nothing.
         if let Some(storage) = elements.iter().find(|e| e.is("storage", ns::BOOKMARKS_OLD)) {

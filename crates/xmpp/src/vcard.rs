@@ -6,11 +6,11 @@ use sammen_core::document::Owner;
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, Node};
 
+use crate::address::Place;
 use crate::avatar::{self, Photo};
 use crate::client::Client;
 use crate::feature::{BoxFuture, Feature, IqAnswer, IqHandler};
 use crate::iq::{Iq, Where};
-use crate::address::Place;
 use crate::pep::publish::Actor;
 use crate::pep::shelf::{self, Look};
 use crate::pep::{errors, read, write};
@@ -66,7 +66,8 @@ pub async fn of(node: &Node, account: &Address, reader: &Address) -> Result<Elem
     let (account, reader) = (account.clone(), reader.clone());
     read(node, move |mut node| {
         let asker = shelf::asker(&mut node, &account, None, &reader)?;
-        let mut vcard = stored(&mut node, &account)?.unwrap_or_else(|| Element::new(ns::VCARD_TEMP, "vCard"));
+        let mut vcard =
+            stored(&mut node, &account)?.unwrap_or_else(|| Element::new(ns::VCARD_TEMP, "vCard"));
         if vcard.first().is_none()
             && let Some(name) = node.account(&account)?.and_then(|a| a.display_name.clone())
         {
@@ -87,7 +88,9 @@ pub async fn of(node: &Node, account: &Address, reader: &Address) -> Result<Elem
 fn stored(look: &mut impl Look, account: &Address) -> Result<Option<Element>, StanzaError> {
     let found = look.document(&account.into(), NAMESPACE, "")?;
     Ok(found.and_then(|d| d.value).and_then(|bytes| {
-        let nodes = Payload::from_stored(bytes).nodes("", &Limits::default()).ok()?;
+        let nodes = Payload::from_stored(bytes)
+            .nodes("", &Limits::default())
+            .ok()?;
         nodes.into_iter().find_map(|n| n.as_element().cloned())
     }))
 }
@@ -98,15 +101,25 @@ fn set(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
         let photo = Photo::of_vcard(&vcard)?;
         vcard.remove_children(|c| c.is("PHOTO", ns::VCARD_TEMP));
         let actor = Actor::of(&client, &client.account);
-        write(&client.node, move |tx| put(tx, &actor, &vcard, photo.as_ref())).await?;
+        write(&client.node, move |tx| {
+            put(tx, &actor, &vcard, photo.as_ref())
+        })
+        .await?;
         Ok(None)
     })
 }
 
-fn put(tx: &mut Tx<'_>, actor: &Actor, vcard: &Element, photo: Option<&Photo>) -> Result<(), StanzaError> {
+fn put(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    vcard: &Element,
+    photo: Option<&Photo>,
+) -> Result<(), StanzaError> {
     let bytes = shelf::payload_bytes(vcard);
     if bytes.len() > BYTES {
-        return Err(StanzaError::new(Condition::PolicyViolation).with_text("that vCard is too large"));
+        return Err(
+            StanzaError::new(Condition::PolicyViolation).with_text("that vCard is too large")
+        );
     }
     // Can refuse; what follows can't.
     avatar::set_photo(tx, actor, photo)?;

@@ -65,7 +65,12 @@ async fn serve(server: Arc<Server>, peer: Arc<Peer>, socket: WebSocket) {
     let config = &server.config;
     let (messages, incoming) = mpsc::channel(WAITING);
     let shared = Arc::new(Shared::default());
-    let task = tokio::spawn(carry(socket, messages, shared.clone(), config.write_timeout));
+    let task = tokio::spawn(carry(
+        socket,
+        messages,
+        shared.clone(),
+        config.write_timeout,
+    ));
     let rate = Rate {
         per_second: config.rate,
         burst: config.burst,
@@ -109,7 +114,12 @@ enum Came {
 }
 
 /// Owns the socket: reads messages, writes pieces, until one side ends.
-async fn carry(mut socket: WebSocket, messages: mpsc::Sender<Came>, shared: Arc<Shared>, patience: Duration) {
+async fn carry(
+    mut socket: WebSocket,
+    messages: mpsc::Sender<Came>,
+    shared: Arc<Shared>,
+    patience: Duration,
+) {
     loop {
         let (piece, closing) = {
             let mut queue = shared.queue.lock();

@@ -36,7 +36,14 @@ impl Affiliation {
     /// Reads the name.
     pub fn read(text: &str) -> Option<Self> {
         use Affiliation as A;
-        let all = [A::Outcast, A::None, A::Member, A::PublishOnly, A::Publisher, A::Owner];
+        let all = [
+            A::Outcast,
+            A::None,
+            A::Member,
+            A::PublishOnly,
+            A::Publisher,
+            A::Owner,
+        ];
         all.into_iter().find(|a| a.name() == text)
     }
 }
@@ -92,7 +99,11 @@ pub fn may_publish(config: &NodeConfig, asker: &Asker) -> Result<(), StanzaError
                 PublishModel::Subscribers => asker.subscribed,
                 PublishModel::Open => may_read(config, asker).is_ok(),
             };
-    if may { Ok(()) } else { Err(errors::forbidden()) }
+    if may {
+        Ok(())
+    } else {
+        Err(errors::forbidden())
+    }
 }
 
 /// Whether somebody may retract an item that `publisher` published.
@@ -100,8 +111,14 @@ pub fn may_publish(config: &NodeConfig, asker: &Asker) -> Result<(), StanzaError
 /// # Errors
 /// `forbidden` (XEP-0060 §7.2.3.1).
 pub fn may_retract(asker: &Asker, own: bool) -> Result<(), StanzaError> {
-    let may = asker.owner || asker.affiliation >= Affiliation::Publisher || own && asker.affiliation > Affiliation::Outcast;
-    if may { Ok(()) } else { Err(errors::forbidden()) }
+    let may = asker.owner
+        || asker.affiliation >= Affiliation::Publisher
+        || own && asker.affiliation > Affiliation::Outcast;
+    if may {
+        Ok(())
+    } else {
+        Err(errors::forbidden())
+    }
 }
 
 /// Whether somebody may configure, purge or delete the node.
@@ -109,7 +126,11 @@ pub fn may_retract(asker: &Asker, own: bool) -> Result<(), StanzaError> {
 /// # Errors
 /// `forbidden`.
 pub fn may_rule(asker: &Asker) -> Result<(), StanzaError> {
-    if asker.owner || asker.affiliation == Affiliation::Owner { Ok(()) } else { Err(errors::forbidden()) }
+    if asker.owner || asker.affiliation == Affiliation::Owner {
+        Ok(())
+    } else {
+        Err(errors::forbidden())
+    }
 }
 
 #[cfg(test)]
@@ -118,21 +139,47 @@ mod tests {
 
     #[test]
     fn each_access_model_lets_in_whom_it_says() {
-        let owner = Asker { owner: true, ..Asker::default() };
+        let owner = Asker {
+            owner: true,
+            ..Asker::default()
+        };
         let stranger = Asker::default();
-        let contact = Asker { sees: true, groups: vec!["Family".into()], ..Asker::default() };
-        let friend = Asker { sees: true, groups: vec!["Friends".into()], ..Asker::default() };
-        let member = Asker { affiliation: Affiliation::Member, ..Asker::default() };
-        let outcast = Asker { affiliation: Affiliation::Outcast, sees: true, ..Asker::default() };
+        let contact = Asker {
+            sees: true,
+            groups: vec!["Family".into()],
+            ..Asker::default()
+        };
+        let friend = Asker {
+            sees: true,
+            groups: vec!["Friends".into()],
+            ..Asker::default()
+        };
+        let member = Asker {
+            affiliation: Affiliation::Member,
+            ..Asker::default()
+        };
+        let outcast = Asker {
+            affiliation: Affiliation::Outcast,
+            sees: true,
+            ..Asker::default()
+        };
         for (access, who) in [
             (Access::Open, [true, true, true, true, true, false]),
             (Access::Presence, [true, false, true, true, true, false]),
             (Access::Roster, [true, false, true, false, true, false]),
             (Access::Whitelist, [true, false, false, false, true, false]),
         ] {
-            let config = NodeConfig { access, groups: vec!["Family".into()], ..NodeConfig::default() };
+            let config = NodeConfig {
+                access,
+                groups: vec!["Family".into()],
+                ..NodeConfig::default()
+            };
             let people = [&owner, &stranger, &contact, &friend, &member, &outcast];
-            assert_eq!(people.map(|p| may_read(&config, p).is_ok()), who, "{access:?}");
+            assert_eq!(
+                people.map(|p| may_read(&config, p).is_ok()),
+                who,
+                "{access:?}"
+            );
             assert_eq!(
                 people.map(|p| may_publish(&config, p).is_ok()),
                 [true, false, false, false, false, false]
@@ -142,8 +189,14 @@ mod tests {
 
     #[test]
     fn an_open_node_takes_what_its_readers_write_and_they_take_it_back() {
-        let config = NodeConfig { publish: PublishModel::Open, ..NodeConfig::default() };
-        let contact = Asker { sees: true, ..Asker::default() };
+        let config = NodeConfig {
+            publish: PublishModel::Open,
+            ..NodeConfig::default()
+        };
+        let contact = Asker {
+            sees: true,
+            ..Asker::default()
+        };
         assert!(may_publish(&config, &contact).is_ok());
         assert!(may_publish(&config, &Asker::default()).is_err());
         assert!(may_retract(&contact, true).is_ok());

@@ -216,30 +216,57 @@ impl NodeConfig {
     pub fn meets(&self, options: &Form) -> Result<(), StanzaError> {
         let mut wanted = self.clone();
         wanted.apply(options).map_err(|_| errors::precondition())?;
-        if wanted == *self { Ok(()) } else { Err(errors::precondition()) }
+        if wanted == *self {
+            Ok(())
+        } else {
+            Err(errors::precondition())
+        }
     }
 
     /// The form that shows it; `kind` is `form`, or `result` for metadata.
     pub fn to_form(&self) -> Element {
         let flag = |var, on: bool| field(var, "boolean", &[if on { "1" } else { "0" }]);
-        let text = |var, text: &Option<String>| field(var, "text-single", &text.as_deref().map_or(vec![], |t| vec![t]));
+        let text = |var, text: &Option<String>| {
+            field(
+                var,
+                "text-single",
+                &text.as_deref().map_or(vec![], |t| vec![t]),
+            )
+        };
         let groups: Vec<&str> = self.groups.iter().map(String::as_str).collect();
         form::form("form", ns::PUBSUB_NODE_CONFIG)
             .child(text("pubsub#title", &self.title))
             .child(text("pubsub#description", &self.description))
             .child(text("pubsub#type", &self.payload_type))
-            .child(choice("pubsub#access_model", "Who may read", self.access.name(), Access::NAMES))
+            .child(choice(
+                "pubsub#access_model",
+                "Who may read",
+                self.access.name(),
+                Access::NAMES,
+            ))
             .child(field("pubsub#roster_groups_allowed", "list-multi", &groups))
-            .child(choice("pubsub#publish_model", "Who may publish", self.publish.name(), PublishModel::NAMES))
+            .child(choice(
+                "pubsub#publish_model",
+                "Who may publish",
+                self.publish.name(),
+                PublishModel::NAMES,
+            ))
             .child(flag("pubsub#persist_items", self.persist))
-            .child(field("pubsub#max_items", "text-single", &[&self.max_items_text()]))
+            .child(field(
+                "pubsub#max_items",
+                "text-single",
+                &[&self.max_items_text()],
+            ))
             .child(choice(
                 "pubsub#send_last_published_item",
                 "When to send the last item",
                 self.send_last.name(),
                 SendLast::NAMES,
             ))
-            .child(flag("pubsub#deliver_notifications", self.deliver_notifications))
+            .child(flag(
+                "pubsub#deliver_notifications",
+                self.deliver_notifications,
+            ))
             .child(flag("pubsub#deliver_payloads", self.deliver_payloads))
             .child(flag("pubsub#notify_config", self.notify_config))
             .child(flag("pubsub#notify_delete", self.notify_delete))
@@ -250,12 +277,21 @@ impl NodeConfig {
                 if self.headline { "headline" } else { "normal" },
                 &["headline", "normal"],
             ))
-            .child(choice("pubsub#itemreply", "Whom items name", self.item_reply.name(), ItemReply::NAMES))
+            .child(choice(
+                "pubsub#itemreply",
+                "Whom items name",
+                self.item_reply.name(),
+                ItemReply::NAMES,
+            ))
     }
 
     /// `max_items` as forms write it.
     pub fn max_items_text(&self) -> String {
-        if self.max_items >= MOST_ITEMS { "max".into() } else { self.max_items.to_string() }
+        if self.max_items >= MOST_ITEMS {
+            "max".into()
+        } else {
+            self.max_items.to_string()
+        }
     }
 }
 
@@ -264,7 +300,10 @@ pub const OMEMO2_BUNDLES: &str = "urn:xmpp:omemo:2:bundles";
 
 /// Whether the node holds keys that strangers have to be able to fetch.
 pub fn is_omemo(node: &str) -> bool {
-    let below = |ns: &str, mark: &str| node.strip_prefix(ns).is_some_and(|rest| rest.starts_with(mark));
+    let below = |ns: &str, mark: &str| {
+        node.strip_prefix(ns)
+            .is_some_and(|rest| rest.starts_with(mark))
+    };
     below(ns::OMEMO, ".") || below(ns::OMEMO2, ":")
 }
 
@@ -287,9 +326,10 @@ mod tests {
     use crate::wire::Condition;
 
     fn options(fields: &[(&'static str, &str)]) -> Form {
-        let x = fields.iter().fold(form::form("submit", ns::PUBSUB_PUBLISH_OPTIONS), |x, (var, v)| {
-            x.child(field(var, "text-single", &[v]))
-        });
+        let x = fields.iter().fold(
+            form::form("submit", ns::PUBSUB_PUBLISH_OPTIONS),
+            |x, (var, v)| x.child(field(var, "text-single", &[v])),
+        );
         Form::read(&x).unwrap()
     }
 
@@ -304,9 +344,20 @@ mod tests {
         assert_eq!(config.meets(&open), Ok(()));
         assert_eq!(config.max_items_text(), "max");
         // 0402 asks for 10000: more than there is means as many as there are.
-        assert_eq!(config.meets(&options(&[("pubsub#max_items", "10000")])), Ok(()));
-        assert!(config.meets(&options(&[("pubsub#max_items", "1")])).is_err());
-        assert!(config.meets(&options(&[("pubsub#access_model", "nonsense")])).is_err());
+        assert_eq!(
+            config.meets(&options(&[("pubsub#max_items", "10000")])),
+            Ok(())
+        );
+        assert!(
+            config
+                .meets(&options(&[("pubsub#max_items", "1")]))
+                .is_err()
+        );
+        assert!(
+            config
+                .meets(&options(&[("pubsub#access_model", "nonsense")]))
+                .is_err()
+        );
     }
 
     #[test]
@@ -317,7 +368,10 @@ mod tests {
         read.apply(&Form::read(&config.to_form()).unwrap()).unwrap();
         assert_eq!(read, config);
         assert_eq!(config.access, Access::Whitelist);
-        assert!(read.apply(&options(&[("pubsub#persist_items", "perhaps")])).is_err());
+        assert!(
+            read.apply(&options(&[("pubsub#persist_items", "perhaps")]))
+                .is_err()
+        );
     }
 
     #[test]
@@ -330,6 +384,9 @@ mod tests {
         ] {
             assert_eq!(NodeConfig::for_node(node).access, Access::Open, "{node}");
         }
-        assert_eq!(NodeConfig::for_node("eu.siacs.conversations.axolotlx").access, Access::Presence);
+        assert_eq!(
+            NodeConfig::for_node("eu.siacs.conversations.axolotlx").access,
+            Access::Presence
+        );
     }
 }

@@ -16,13 +16,44 @@ macro_rules! features {
 
 /// Features of an account (XEP-0060 §10, XEP-0163 §5).
 pub const FEATURES: &[&str] = features!(
-    "access-open", "access-presence", "access-roster", "access-whitelist", "auto-create", "auto-subscribe",
-    "config-node", "config-node-max", "create-and-configure", "create-nodes", "delete-items", "delete-nodes",
-    "filtered-notifications", "instant-nodes", "item-ids", "last-published", "manage-affiliations",
-    "manage-subscriptions", "member-affiliation", "meta-data", "modify-affiliations", "multi-items",
-    "outcast-affiliation", "persistent-items", "presence-notifications", "presence-subscribe", "publish",
-    "publish-only-affiliation", "publish-options", "publisher-affiliation", "purge-nodes", "retract-items",
-    "retrieve-affiliations", "retrieve-default", "retrieve-items", "retrieve-subscriptions", "rsm", "subscribe"
+    "access-open",
+    "access-presence",
+    "access-roster",
+    "access-whitelist",
+    "auto-create",
+    "auto-subscribe",
+    "config-node",
+    "config-node-max",
+    "create-and-configure",
+    "create-nodes",
+    "delete-items",
+    "delete-nodes",
+    "filtered-notifications",
+    "instant-nodes",
+    "item-ids",
+    "last-published",
+    "manage-affiliations",
+    "manage-subscriptions",
+    "member-affiliation",
+    "meta-data",
+    "modify-affiliations",
+    "multi-items",
+    "outcast-affiliation",
+    "persistent-items",
+    "presence-notifications",
+    "presence-subscribe",
+    "publish",
+    "publish-only-affiliation",
+    "publish-options",
+    "publisher-affiliation",
+    "purge-nodes",
+    "retract-items",
+    "retrieve-affiliations",
+    "retrieve-default",
+    "retrieve-items",
+    "retrieve-subscriptions",
+    "rsm",
+    "subscribe"
 );
 
 /// Features of the own account: also what this node makes of bookmarks and read markers.
@@ -41,12 +72,18 @@ pub const OWN: &[&str] = features!(
 ///
 /// # Errors
 /// For a node that the client may not read.
-pub async fn items(client: &Client, account: &Address, node: Option<&str>) -> Result<Vec<Element>, StanzaError> {
+pub async fn items(
+    client: &Client,
+    account: &Address,
+    node: Option<&str>,
+) -> Result<Vec<Element>, StanzaError> {
     let bare = client.server.bare(account);
     let (account, who) = (account.clone(), client.account.clone());
     let node = node.map(str::to_owned);
     let entry = move |node: &str| {
-        Element::new(ns::DISCO_ITEMS, "item").attr("jid", bare.as_str()).attr("node", node)
+        Element::new(ns::DISCO_ITEMS, "item")
+            .attr("jid", bare.as_str())
+            .attr("node", node)
     };
     read(&client.node, move |mut look| {
         if let Some(name) = node {
@@ -77,7 +114,11 @@ pub async fn items(client: &Client, account: &Address, node: Option<&str>) -> Re
 ///
 /// # Errors
 /// For a node that the client may not read.
-pub async fn info(client: &Client, account: &Address, node: &str) -> Result<Vec<Element>, StanzaError> {
+pub async fn info(
+    client: &Client,
+    account: &Address,
+    node: &str,
+) -> Result<Vec<Element>, StanzaError> {
     let (account, who, node) = (account.clone(), client.account.clone(), node.to_owned());
     read(&client.node, move |mut look| {
         let record = match shelf::node(&mut look, &account, &node)? {
@@ -90,12 +131,26 @@ pub async fn info(client: &Client, account: &Address, node: &str) -> Result<Vec<
         };
         let asker = shelf::asker(&mut look, &account, Some(&record), &who)?;
         may_read(&record.config, &asker)?;
-        let identity = Element::new(ns::DISCO_INFO, "identity").attr("category", "pubsub").attr("type", "leaf");
+        let identity = Element::new(ns::DISCO_INFO, "identity")
+            .attr("category", "pubsub")
+            .attr("type", "leaf");
         let feature = Element::new(ns::DISCO_INFO, "feature").attr("var", ns::PUBSUB);
         let mut meta = form::form("result", "http://jabber.org/protocol/pubsub#meta-data")
-            .child(form::field("pubsub#access_model", "list-single", &[record.config.access.name()]))
-            .child(form::field("pubsub#publish_model", "list-single", &[record.config.publish.name()]))
-            .child(form::field("pubsub#max_items", "text-single", &[&record.config.max_items_text()]));
+            .child(form::field(
+                "pubsub#access_model",
+                "list-single",
+                &[record.config.access.name()],
+            ))
+            .child(form::field(
+                "pubsub#publish_model",
+                "list-single",
+                &[record.config.publish.name()],
+            ))
+            .child(form::field(
+                "pubsub#max_items",
+                "text-single",
+                &[&record.config.max_items_text()],
+            ));
         if let Some(title) = &record.config.title {
             meta.push(form::field("pubsub#title", "text-single", &[title]));
         }

@@ -16,11 +16,22 @@ const LONGEST_NAME: usize = 128;
 ///
 /// # Errors
 /// Only where the store can't be read.
-pub fn published(tx: &mut Tx<'_>, actor: &Actor, node: &str, payload: &Element) -> Result<(), StanzaError> {
+pub fn published(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    node: &str,
+    payload: &Element,
+) -> Result<(), StanzaError> {
     match node {
         // XEP-0172 §4.1: only what the account says of itself.
         ns::NICK if actor.owner() && payload.is("nick", ns::NICK) => {
-            let name: String = payload.content().trim().chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
+            let name: String = payload
+                .content()
+                .trim()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(LONGEST_NAME)
+                .collect();
             let name = (!name.is_empty()).then_some(name);
             accounts::change(tx, &actor.account, |a| a.display_name = name)?;
         }
@@ -34,12 +45,19 @@ pub fn published(tx: &mut Tx<'_>, actor: &Actor, node: &str, payload: &Element) 
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn is_implied(tx: &mut Tx<'_>, actor: &Actor, node: &str, ids: &[&str]) -> Result<bool, StanzaError> {
+pub fn is_implied(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    node: &str,
+    ids: &[&str],
+) -> Result<bool, StanzaError> {
     if node != ns::BOOKMARKS || !actor.owner() {
         return Ok(false);
     }
     for id in ids {
-        if joined(tx, actor, id)?.is_none() && super::shelf::item(tx, &actor.account, node, id)?.is_none() {
+        if joined(tx, actor, id)?.is_none()
+            && super::shelf::item(tx, &actor.account, node, id)?.is_none()
+        {
             return Ok(false);
         }
     }
@@ -50,13 +68,21 @@ pub fn is_implied(tx: &mut Tx<'_>, actor: &Actor, node: &str, ids: &[&str]) -> R
 ///
 /// # Errors
 /// Only where the store can't be read.
-pub fn retracting(tx: &mut Tx<'_>, actor: &Actor, node: &str, ids: &[&str], gone: &[Option<Item>]) -> Result<(), StanzaError> {
+pub fn retracting(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    node: &str,
+    ids: &[&str],
+    gone: &[Option<Item>],
+) -> Result<(), StanzaError> {
     if node != ns::BOOKMARKS || !actor.owner() {
         return Ok(());
     }
     for (id, item) in ids.iter().zip(gone) {
         // A bookmark that one was not to join of itself says nothing of the membership.
-        let autojoin = item.as_ref().is_none_or(|i| i.element().is_some_and(|el| bookmarks::autojoin(&el)));
+        let autojoin = item
+            .as_ref()
+            .is_none_or(|i| i.element().is_some_and(|el| bookmarks::autojoin(&el)));
         if autojoin && let Some(room) = joined(tx, actor, id)? {
             let left = rooms::leave(tx, &actor.account, room, None, &actor.origin);
             if !matches!(left, Ok(_) | Err(Refusal::NotJoined)) {
@@ -86,14 +112,22 @@ pub fn emptied(tx: &mut Tx<'_>, actor: &Actor, node: &str) -> Result<(), StanzaE
     changed(tx, actor, node)
 }
 
-fn joined(tx: &mut Tx<'_>, actor: &Actor, id: &str) -> Result<Option<sammen_core::ConversationId>, StanzaError> {
+fn joined(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    id: &str,
+) -> Result<Option<sammen_core::ConversationId>, StanzaError> {
     let Some(room) = bookmarks::room_of(&actor.domains, id) else {
         return Ok(None);
     };
     membership(tx, &actor.account, &room)
 }
 
-fn membership(tx: &mut Tx<'_>, account: &Address, room: &Address) -> Result<Option<sammen_core::ConversationId>, StanzaError> {
+fn membership(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    room: &Address,
+) -> Result<Option<sammen_core::ConversationId>, StanzaError> {
     match tx.room(room) {
         Ok(convo) => Ok(convo.has(account).then(|| convo.id())),
         Err(Refusal::NotFound) => Ok(None),

@@ -18,7 +18,8 @@ pub fn unsupported_access() -> StanzaError {
 
 /// §8.2.3.3: a value that means nothing.
 pub fn bad_option() -> StanzaError {
-    StanzaError::new(Condition::NotAcceptable).with_text("a field of the form has a value that means nothing here")
+    StanzaError::new(Condition::NotAcceptable)
+        .with_text("a field of the form has a value that means nothing here")
 }
 
 /// No node was named.

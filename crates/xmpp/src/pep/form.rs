@@ -53,7 +53,9 @@ impl Form {
 
     /// The fields.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.0.iter().map(|(var, values)| (var.as_str(), values.as_slice()))
+        self.0
+            .iter()
+            .map(|(var, values)| (var.as_str(), values.as_slice()))
     }
 }
 
@@ -63,7 +65,9 @@ pub fn form(kind: &'static str, form_type: &'static str) -> Element {
         .attr("var", "FORM_TYPE")
         .attr("type", "hidden")
         .child(value(form_type));
-    Element::new(ns::DATA_FORMS, "x").attr("type", kind).child(hidden)
+    Element::new(ns::DATA_FORMS, "x")
+        .attr("type", kind)
+        .child(hidden)
 }
 
 /// A field with its values.
@@ -75,9 +79,18 @@ pub fn field(var: &'static str, kind: &'static str, values: &[&str]) -> Element 
 }
 
 /// A field that offers a choice.
-pub fn choice(var: &'static str, label: &'static str, now: &str, options: &[&'static str]) -> Element {
-    let options = options.iter().map(|o| Element::new(ns::DATA_FORMS, "option").child(value(o)));
-    field(var, "list-single", &[now]).attr("label", label).children(options)
+pub fn choice(
+    var: &'static str,
+    label: &'static str,
+    now: &str,
+    options: &[&'static str],
+) -> Element {
+    let options = options
+        .iter()
+        .map(|o| Element::new(ns::DATA_FORMS, "option").child(value(o)));
+    field(var, "list-single", &[now])
+        .attr("label", label)
+        .children(options)
 }
 
 fn value(text: &str) -> Element {

@@ -26,7 +26,10 @@ fn account_of(client: &Client, iq: &Iq) -> Address {
 }
 
 fn node_of(el: &Element) -> Result<String, StanzaError> {
-    let node = el.get("node").filter(|n| !n.is_empty()).ok_or_else(errors::node_required)?;
+    let node = el
+        .get("node")
+        .filter(|n| !n.is_empty())
+        .ok_or_else(errors::node_required)?;
     publish::check_name(node)?;
     Ok(node.to_owned())
 }
@@ -47,7 +50,9 @@ pub fn pubsub(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             ("subscriptions" | "affiliations", false) => {
                 let node = what.get("node").map(str::to_owned);
                 let ranks = what.name() == "affiliations";
-                Ok(answer(Some(subscribe::own(&client, &account, ranks, node).await?)))
+                Ok(answer(Some(
+                    subscribe::own(&client, &account, ranks, node).await?,
+                )))
             }
             ("default", false) => Ok(answer(Some(default_form(ns::PUBSUB)))),
             ("publish", true) => publish(&client, actor, &iq.child, &what).await.map(answer),
@@ -55,12 +60,17 @@ pub fn pubsub(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             ("create", true) => create(&client, actor, &iq.child, &what).await.map(answer),
             ("subscribe", true) => {
                 let (node, jid) = (node_of(&what)?, jid_of(&what)?);
-                let done = write(&client.node, move |tx| subscribe::subscribe(tx, &actor, &node, &jid));
+                let done = write(&client.node, move |tx| {
+                    subscribe::subscribe(tx, &actor, &node, &jid)
+                });
                 Ok(answer(Some(done.await?)))
             }
             ("unsubscribe", true) => {
                 let (node, jid) = (node_of(&what)?, jid_of(&what)?);
-                write(&client.node, move |tx| subscribe::unsubscribe(tx, &actor, &node, &jid)).await?;
+                write(&client.node, move |tx| {
+                    subscribe::unsubscribe(tx, &actor, &node, &jid)
+                })
+                .await?;
                 Ok(None)
             }
             ("options", _) => Err(errors::unsupported("subscription-options")),
@@ -70,10 +80,17 @@ pub fn pubsub(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
 }
 
 fn jid_of(el: &Element) -> Result<Jid, StanzaError> {
-    el.get("jid").and_then(|j| Jid::new(j).ok()).ok_or_else(errors::invalid_jid)
+    el.get("jid")
+        .and_then(|j| Jid::new(j).ok())
+        .ok_or_else(errors::invalid_jid)
 }
 
-async fn items(client: &Client, account: &Address, pubsub: &Element, what: &Element) -> Result<Element, StanzaError> {
+async fn items(
+    client: &Client,
+    account: &Address,
+    pubsub: &Element,
+    what: &Element,
+) -> Result<Element, StanzaError> {
     let node = node_of(what)?;
     let ids = what.all("item", ns::PUBSUB).filter_map(|i| i.get("id"));
     let wanted = Wanted {
@@ -86,11 +103,18 @@ async fn items(client: &Client, account: &Address, pubsub: &Element, what: &Elem
     };
     let (account, who) = (account.clone(), client.account.clone());
     let bare = client.server.bare(&account);
-    let found = read(&client.node, move |look| query::items(look, &account, &bare, &who, &node, &wanted));
+    let found = read(&client.node, move |look| {
+        query::items(look, &account, &bare, &who, &node, &wanted)
+    });
     Ok(pubsub.shell().children(found.await?))
 }
 
-async fn publish(client: &Client, actor: Actor, pubsub: &Element, what: &Element) -> Result<Option<Element>, StanzaError> {
+async fn publish(
+    client: &Client,
+    actor: Actor,
+    pubsub: &Element,
+    what: &Element,
+) -> Result<Option<Element>, StanzaError> {
     let node = node_of(what)?;
     let mut items = what.all("item", ns::PUBSUB);
     let item = items.next().ok_or_else(errors::item_required)?;
@@ -98,16 +122,31 @@ async fn publish(client: &Client, actor: Actor, pubsub: &Element, what: &Element
         return Err(bad().with_text("one item at a time"));
     }
     let mut payloads = item.elements();
-    let payload = payloads.next().ok_or_else(errors::payload_required)?.clone();
+    let payload = payloads
+        .next()
+        .ok_or_else(errors::payload_required)?
+        .clone();
     if payloads.next().is_some() {
         return Err(errors::invalid_payload());
     }
-    let options = match pubsub.find("publish-options", ns::PUBSUB).and_then(Form::below) {
-        Some(form) if form.form_type().is_some_and(|t| t != ns::PUBSUB_PUBLISH_OPTIONS) => return Err(bad()),
+    let options = match pubsub
+        .find("publish-options", ns::PUBSUB)
+        .and_then(Form::below)
+    {
+        Some(form)
+            if form
+                .form_type()
+                .is_some_and(|t| t != ns::PUBSUB_PUBLISH_OPTIONS) =>
+        {
+            return Err(bad());
+        }
         other => other,
     };
     if node == ns::BOOKMARKS_OLD && payload.is("storage", ns::BOOKMARKS_OLD) {
-        write(&client.node, move |tx| bookmarks::set_old(tx, &actor, &payload)).await?;
+        write(&client.node, move |tx| {
+            bookmarks::set_old(tx, &actor, &payload)
+        })
+        .await?;
         return Ok(Some(published(&node, bookmarks::CURRENT)));
     }
     let out = Publication {
@@ -122,14 +161,18 @@ async fn publish(client: &Client, actor: Actor, pubsub: &Element, what: &Element
 
 fn published(node: &str, id: &str) -> Element {
     let item = Element::new(ns::PUBSUB, "item").attr("id", id);
-    Element::new(ns::PUBSUB, "publish").attr("node", node).child(item)
+    Element::new(ns::PUBSUB, "publish")
+        .attr("node", node)
+        .child(item)
 }
 
 async fn retract(client: &Client, actor: Actor, what: &Element) -> Result<(), StanzaError> {
     let node = node_of(what)?;
     let named = what.all("item", ns::PUBSUB).take(MOST_NAMED);
     let ids: Option<Vec<String>> = named.map(|i| i.get("id").map(str::to_owned)).collect();
-    let ids = ids.filter(|i| !i.is_empty()).ok_or_else(errors::item_required)?;
+    let ids = ids
+        .filter(|i| !i.is_empty())
+        .ok_or_else(errors::item_required)?;
     let notify = what.get("notify").and_then(boolean).unwrap_or(false);
     write(&client.node, move |tx| {
         let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -140,11 +183,21 @@ async fn retract(client: &Client, actor: Actor, what: &Element) -> Result<(), St
     .await
 }
 
-async fn create(client: &Client, actor: Actor, pubsub: &Element, what: &Element) -> Result<Option<Element>, StanzaError> {
-    let name = what.get("node").filter(|n| !n.is_empty()).map(str::to_owned);
+async fn create(
+    client: &Client,
+    actor: Actor,
+    pubsub: &Element,
+    what: &Element,
+) -> Result<Option<Element>, StanzaError> {
+    let name = what
+        .get("node")
+        .filter(|n| !n.is_empty())
+        .map(str::to_owned);
     let form = pubsub.find("configure", ns::PUBSUB).and_then(Form::below);
     let instant = name.is_none();
-    let done = write(&client.node, move |tx| rule::create(tx, &actor, name.as_deref(), form.as_ref()));
+    let done = write(&client.node, move |tx| {
+        rule::create(tx, &actor, name.as_deref(), form.as_ref())
+    });
     let made = done.await?;
     Ok(instant.then(|| Element::new(ns::PUBSUB, "create").attr("node", made)))
 }
@@ -169,7 +222,9 @@ pub fn owner(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
                 match what.name() {
                     "configure" => match what.find("x", ns::DATA_FORMS) {
                         // XEP-0060 §8.2.4: a cancelled form leaves everything as it is.
-                        Some(x) if x.get("type") == Some("cancel") => rule::ruled(tx, &actor, &node).map(drop),
+                        Some(x) if x.get("type") == Some("cancel") => {
+                            rule::ruled(tx, &actor, &node).map(drop)
+                        }
                         Some(x) => {
                             let form = Form::read(x).ok_or_else(bad)?;
                             rule::configure(tx, &actor, &node, &form)

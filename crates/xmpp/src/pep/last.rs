@@ -33,17 +33,33 @@ struct Found {
     item: Item,
 }
 
+/// Caps became known, or initial presence came behind them.
 pub(super) fn on_caps(client: Arc<Client>) -> BoxFuture<()> {
     Box::pin(async move {
-        let caps = client.state.lock().caps.clone();
+        let (available, caps) = {
+            let state = client.state.lock();
+            (state.available, state.caps.clone())
+        };
+        if !available {
+            return;
+        }
         let before = std::mem::replace(&mut *client.own::<Sent>().0.lock(), caps.clone());
         let new = Caps {
-            features: caps.features.difference(&before.features).cloned().collect(),
+            features: caps
+                .features
+                .difference(&before.features)
+                .cloned()
+                .collect(),
         };
         if new.features.iter().any(|f| f.ends_with("+notify")) {
             send(&client, new, None).await;
         }
     })
+}
+
+/// When it comes again it is shown everything again.
+pub(super) fn on_gone(client: Arc<Client>) -> BoxFuture<()> {
+    Box::pin(async move { *client.own::<Sent>().0.lock() = Arc::default() })
 }
 
 pub(super) fn on_state_lost(client: Arc<Client>) -> BoxFuture<()> {
@@ -70,7 +86,10 @@ async fn send(client: &Client, caps: Caps, only: Option<Address>) {
     };
     while !found.is_empty() {
         let some: Vec<Found> = found.drain(..found.len().min(PER_WRITE)).collect();
-        let bares = some.iter().map(|f| client.server.bare(&f.account)).collect();
+        let bares = some
+            .iter()
+            .map(|f| client.server.bare(&f.account))
+            .collect();
         let session = client.session.id;
         let handed = write(&client.node, move |tx| hand_over(tx, session, some, bares)).await;
         if let Err(why) = handed {
@@ -80,20 +99,31 @@ async fn send(client: &Client, caps: Caps, only: Option<Address>) {
     }
 }
 
-fn find(mut look: &Node, who: &Address, caps: &Caps, only: Option<Address>) -> Result<Vec<Found>, StanzaError> {
+fn find(
+    mut look: &Node,
+    who: &Address,
+    caps: &Caps,
+    only: Option<Address>,
+) -> Result<Vec<Found>, StanzaError> {
     let mut accounts: Vec<Address> = match only {
         Some(one) => vec![one],
         None => {
             let contacts = look.contacts(who)?;
-            let seen = contacts.iter().filter(|(a, c)| c.sees && !c.blocked && a.is_account());
-            std::iter::once(who).chain(seen.map(|(a, _)| a)).cloned().collect()
+            let seen = contacts
+                .iter()
+                .filter(|(a, c)| c.sees && !c.blocked && a.is_account());
+            std::iter::once(who)
+                .chain(seen.map(|(a, _)| a))
+                .cloned()
+                .collect()
         }
     };
     accounts.dedup();
     let mut found = Vec::new();
     for account in accounts {
         for (node, record) in shelf::nodes(&mut look, &account)? {
-            let wanted = record.config.send_last == SendLast::OnSubAndPresence && caps.notifies(&node);
+            let wanted =
+                record.config.send_last == SendLast::OnSubAndPresence && caps.notifies(&node);
             if !wanted || !record.config.deliver_notifications || node == ns::BOOKMARKS_OLD {
                 continue;
             }
@@ -129,7 +159,12 @@ fn find(mut look: &Node, who: &Address, caps: &Caps, only: Option<Address>) -> R
     Ok(found)
 }
 
-fn hand_over(tx: &mut Tx<'_>, session: sammen_core::SessionId, found: Vec<Found>, bares: Vec<String>) -> Result<(), StanzaError> {
+fn hand_over(
+    tx: &mut Tx<'_>,
+    session: sammen_core::SessionId,
+    found: Vec<Found>,
+    bares: Vec<String>,
+) -> Result<(), StanzaError> {
     for (last, bare) in found.into_iter().zip(bares) {
         let made = last.node == ns::BOOKMARKS_OLD;
         let now = shelf::item(tx, &last.account, &last.node, &last.item.id)?;
@@ -137,7 +172,12 @@ fn hand_over(tx: &mut Tx<'_>, session: sammen_core::SessionId, found: Vec<Found>
         let Some(payload) = last.item.element().filter(|_| still) else {
             continue;
         };
-        let message = notify::message(&bare, &last.node, &last.record, What::Published(&last.item, &payload));
+        let message = notify::message(
+            &bare,
+            &last.node,
+            &last.record,
+            What::Published(&last.item, &payload),
+        );
         let push = Push {
             node: Str::new(&last.node),
             message,

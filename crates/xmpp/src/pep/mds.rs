@@ -34,11 +34,14 @@ pub(super) fn target(
         return Ok(None);
     }
     let named = payload.find("stanza-id", ns::SID).and_then(|s| s.get("id"));
-    let (Some(event), Ok(jid)) = (named.and_then(|t| t.parse::<EventId>().ok()), Jid::new(id)) else {
+    let (Some(event), Ok(jid)) = (named.and_then(|t| t.parse::<EventId>().ok()), Jid::new(id))
+    else {
         return Ok(None);
     };
     let key = match address::place(&actor.domains, &jid) {
-        Place::Account(peer) | Place::Remote(peer) => ConversationKey::direct(&actor.account, &peer),
+        Place::Account(peer) | Place::Remote(peer) => {
+            ConversationKey::direct(&actor.account, &peer)
+        }
         Place::Room(room) if jid.is_bare() => ConversationKey::Room(room),
         _ => return Ok(None),
     };
@@ -86,7 +89,12 @@ pub fn push_of(client: &Client, change: &StateChange) -> Option<Push> {
     };
     Some(Push {
         node: Str::new_static(ns::MDS),
-        message: notify::message(&client.bare, ns::MDS, &record, What::Published(&item, &payload)),
+        message: notify::message(
+            &client.bare,
+            ns::MDS,
+            &record,
+            What::Published(&item, &payload),
+        ),
         subscribed: Arc::default(),
     })
 }
@@ -100,7 +108,10 @@ fn item(
     event: EventId,
     version: Seq,
 ) -> Option<(Item, Element)> {
-    let (id, by) = match (convo.conversation.room(), convo.conversation.peer_of(account)) {
+    let (id, by) = match (
+        convo.conversation.room(),
+        convo.conversation.peer_of(account),
+    ) {
         (Some(room), _) => {
             let room = address::bare(main, room);
             (room.clone(), room)
@@ -108,7 +119,9 @@ fn item(
         (None, Some(peer)) => (address::bare(main, peer), bare.to_owned()),
         (None, None) => return None,
     };
-    let stanza_id = Element::new(ns::SID, "stanza-id").attr("by", by).attr("id", event.to_string());
+    let stanza_id = Element::new(ns::SID, "stanza-id")
+        .attr("by", by)
+        .attr("id", event.to_string());
     let payload = Element::new(ns::MDS, "displayed").child(stanza_id);
     let item = Item {
         id,
@@ -127,7 +140,9 @@ pub fn items(node: &Node, account: &Address, bare: &str) -> Outcome<Vec<Item>> {
     let Some(main) = node.domains().first() else {
         return Ok(Vec::new());
     };
-    let marks = node.store().documents(&account.into(), READ, "", None, node.limits().documents)?;
+    let marks = node
+        .store()
+        .documents(&account.into(), READ, "", None, node.limits().documents)?;
     let mut items = Vec::new();
     for mark in marks {
         let (Ok(id), Some(read)) = (
@@ -139,7 +154,8 @@ pub fn items(node: &Node, account: &Address, bare: &str) -> Outcome<Vec<Item>> {
         let Some(convo) = node.convo(id)?.filter(|c| c.has(account)) else {
             continue;
         };
-        items.extend(item(main, account, bare, &convo, read.id, mark.version).map(|(item, _)| item));
+        items
+            .extend(item(main, account, bare, &convo, read.id, mark.version).map(|(item, _)| item));
     }
     items.sort_by_key(|i| i.version);
     Ok(items)
@@ -156,4 +172,3 @@ pub fn take_assist(message: &mut Element) -> Option<Publication> {
         options: None,
     })
 }
-

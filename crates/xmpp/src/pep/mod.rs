@@ -65,14 +65,18 @@ pub static FEATURE: Feature = Feature {
         },
     ],
     state: Some(mds::on_read),
-    custom: Some(|client, payload| match payload.clone().downcast::<notify::Push>() {
-        Ok(push) => {
-            push.deliver(client);
-            true
-        }
-        Err(_) => false,
-    }),
+    custom: Some(
+        |client, payload| match payload.clone().downcast::<notify::Push>() {
+            Ok(push) => {
+                push.deliver(client);
+                true
+            }
+            Err(_) => false,
+        },
+    ),
     caps: Some(last::on_caps),
+    available: Some(last::on_caps),
+    gone: Some(last::on_gone),
     state_lost: Some(last::on_state_lost),
     ..Feature::NONE
 };
@@ -103,7 +107,10 @@ pub async fn read<T: Send + 'static>(
 ///
 /// # Errors
 /// See [`publish::publish`].
-pub async fn publish_own(client: &Client, out: publish::Publication) -> Result<String, StanzaError> {
+pub async fn publish_own(
+    client: &Client,
+    out: publish::Publication,
+) -> Result<String, StanzaError> {
     let actor = publish::Actor::of(client, &client.account);
     write(&client.node, move |tx| publish::publish(tx, &actor, &out)).await
 }

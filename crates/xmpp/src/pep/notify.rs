@@ -73,9 +73,13 @@ pub enum What<'a> {
 pub fn message(bare: &str, node: &str, record: &NodeRecord, what: What<'_>) -> Element {
     let plain = |name: &'static str| Element::new(ns::PUBSUB_EVENT, name).attr("node", node);
     let inner = match what {
-        What::Published(item, payload) => plain("items").child(item_element(ns::PUBSUB_EVENT, record, item, Some(payload))),
+        What::Published(item, payload) => {
+            plain("items").child(item_element(ns::PUBSUB_EVENT, record, item, Some(payload)))
+        }
         What::Retracted(ids) => {
-            let gone = ids.iter().map(|id| Element::new(ns::PUBSUB_EVENT, "retract").attr("id", *id));
+            let gone = ids
+                .iter()
+                .map(|id| Element::new(ns::PUBSUB_EVENT, "retract").attr("id", *id));
             plain("items").children(gone)
         }
         What::Purged => plain("purge"),
@@ -87,15 +91,28 @@ pub fn message(bare: &str, node: &str, record: &NodeRecord, what: What<'_>) -> E
     };
     Element::new(ns::CLIENT, "message")
         .attr("from", bare)
-        .attr("type", if record.config.headline { "headline" } else { "normal" })
+        .attr(
+            "type",
+            if record.config.headline {
+                "headline"
+            } else {
+                "normal"
+            },
+        )
         .child(Element::new(ns::PUBSUB_EVENT, "event").child(inner))
 }
 
 /// `<item/>` in one of the two namespaces in which items travel; the payload only where the node delivers payloads or
 /// the reader asked for items.
-pub fn item_element(namespace: &'static str, record: &NodeRecord, item: &Item, payload: Option<&Element>) -> Element {
+pub fn item_element(
+    namespace: &'static str,
+    record: &NodeRecord,
+    item: &Item,
+    payload: Option<&Element>,
+) -> Element {
     let named = record.config.item_reply == ItemReply::Publisher;
-    let payload = payload.filter(|_| namespace != ns::PUBSUB_EVENT || record.config.deliver_payloads);
+    let payload =
+        payload.filter(|_| namespace != ns::PUBSUB_EVENT || record.config.deliver_payloads);
     Element::new(namespace, "item")
         .attr("id", item.id.as_str())
         .attr_opt("publisher", named.then_some(item.publisher.as_str()))
@@ -106,10 +123,20 @@ pub fn item_element(namespace: &'static str, record: &NodeRecord, item: &Item, p
 ///
 /// # Errors
 /// When the store can't be read; nothing was announced then.
-pub fn announce(tx: &mut Tx<'_>, account: &Address, bare: &str, node: &str, record: &NodeRecord, what: What<'_>) -> Outcome<()> {
+pub fn announce(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    bare: &str,
+    node: &str,
+    record: &NodeRecord,
+    what: What<'_>,
+) -> Outcome<()> {
     let mut to = vec![account.clone()];
     let mut others = presence::audience(tx, account)?;
-    let subscribers = record.subscriptions.iter().filter_map(|s| Address::new(&s.account).ok());
+    let subscribers = record
+        .subscriptions
+        .iter()
+        .filter_map(|s| Address::new(&s.account).ok());
     others.extend(subscribers);
     others.sort();
     others.dedup();

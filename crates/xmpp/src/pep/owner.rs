@@ -20,7 +20,12 @@ const MOST_PEOPLE: usize = 1_000;
 ///
 /// # Errors
 /// XEP-0060 §8.1.
-pub fn create(tx: &mut Tx<'_>, actor: &Actor, name: Option<&str>, form: Option<&Form>) -> Result<String, StanzaError> {
+pub fn create(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    name: Option<&str>,
+    form: Option<&Form>,
+) -> Result<String, StanzaError> {
     if !actor.owner() {
         return Err(errors::forbidden());
     }
@@ -42,7 +47,11 @@ pub fn create(tx: &mut Tx<'_>, actor: &Actor, name: Option<&str>, form: Option<&
 }
 
 /// A node that the actor rules.
-pub fn ruled(tx: &mut Tx<'_>, actor: &Actor, name: &str) -> Result<(NodeRecord, Asker), StanzaError> {
+pub fn ruled(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    name: &str,
+) -> Result<(NodeRecord, Asker), StanzaError> {
     let found = shelf::node(tx, &actor.account, name)?;
     let asker = shelf::asker(tx, &actor.account, found.as_ref(), &actor.who)?;
     let record = found.ok_or_else(errors::not_found)?;
@@ -54,13 +63,24 @@ pub fn ruled(tx: &mut Tx<'_>, actor: &Actor, name: &str) -> Result<(NodeRecord, 
 ///
 /// # Errors
 /// XEP-0060 §8.2.
-pub fn configure(tx: &mut Tx<'_>, actor: &Actor, name: &str, form: &Form) -> Result<(), StanzaError> {
+pub fn configure(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    name: &str,
+    form: &Form,
+) -> Result<(), StanzaError> {
     let (mut record, _) = match ruled(tx, actor, name) {
         // Nodes that are made of what core knows can be configured before anything was published.
-        Err(e) if e.condition == Condition::ItemNotFound && super::is_made(&actor.account, &actor.who, name) => {
+        Err(e)
+            if e.condition == Condition::ItemNotFound
+                && super::is_made(&actor.account, &actor.who, name) =>
+        {
             shelf::room_for_nodes(tx, &actor.account, 1)?;
             let config = NodeConfig::for_node(name);
-            let record = NodeRecord { config, ..NodeRecord::default() };
+            let record = NodeRecord {
+                config,
+                ..NodeRecord::default()
+            };
             (record, Asker::default())
         }
         other => other?,
@@ -74,7 +94,14 @@ pub fn configure(tx: &mut Tx<'_>, actor: &Actor, name: &str, form: &Form) -> Res
     }
     shelf::put_node(tx, &actor.account, name, &record)?;
     if record.config.notify_config {
-        notify::announce(tx, &actor.account, &actor.bare, name, &record, What::Configured)?;
+        notify::announce(
+            tx,
+            &actor.account,
+            &actor.bare,
+            name,
+            &record,
+            What::Configured,
+        )?;
     }
     Ok(())
 }
@@ -87,7 +114,14 @@ pub fn delete(tx: &mut Tx<'_>, actor: &Actor, name: &str) -> Result<(), StanzaEr
     let (record, _) = ruled(tx, actor, name)?;
     shelf::remove_node(tx, &actor.account, name)?;
     if record.config.notify_delete {
-        notify::announce(tx, &actor.account, &actor.bare, name, &record, What::Deleted)?;
+        notify::announce(
+            tx,
+            &actor.account,
+            &actor.bare,
+            name,
+            &record,
+            What::Deleted,
+        )?;
     }
     effects::emptied(tx, actor, name)
 }
@@ -113,11 +147,16 @@ pub fn purge(tx: &mut Tx<'_>, actor: &Actor, name: &str) -> Result<(), StanzaErr
 /// The affiliations of a node, as `<affiliations/>`.
 pub fn affiliations(record: &NodeRecord, actor: &Actor, name: &str) -> Element {
     let one = |jid: &str, a: Affiliation| {
-        Element::new(ns::PUBSUB_OWNER, "affiliation").attr("jid", jid).attr("affiliation", a.name())
+        Element::new(ns::PUBSUB_OWNER, "affiliation")
+            .attr("jid", jid)
+            .attr("affiliation", a.name())
     };
     let domain = actor.domain();
     let jid = |a: &String| Some(address::bare(domain?, &Address::new(a).ok()?));
-    let others = record.affiliations.iter().filter_map(|(a, rank)| Some(one(&jid(a)?, *rank)));
+    let others = record
+        .affiliations
+        .iter()
+        .filter_map(|(a, rank)| Some(one(&jid(a)?, *rank)));
     Element::new(ns::PUBSUB_OWNER, "affiliations")
         .attr("node", name)
         .child(one(&actor.bare, Affiliation::Owner))
@@ -128,7 +167,12 @@ pub fn affiliations(record: &NodeRecord, actor: &Actor, name: &str) -> Element {
 ///
 /// # Errors
 /// XEP-0060 §8.9.
-pub fn set_affiliations(tx: &mut Tx<'_>, actor: &Actor, name: &str, list: &Element) -> Result<(), StanzaError> {
+pub fn set_affiliations(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    name: &str,
+    list: &Element,
+) -> Result<(), StanzaError> {
     let (mut record, _) = ruled(tx, actor, name)?;
     for entry in list.all("affiliation", ns::PUBSUB_OWNER) {
         let who = person(actor, entry.get("jid"))?;
@@ -172,10 +216,18 @@ pub fn subscriptions(record: &NodeRecord, name: &str) -> Element {
 ///
 /// # Errors
 /// XEP-0060 §8.8.
-pub fn set_subscriptions(tx: &mut Tx<'_>, actor: &Actor, name: &str, list: &Element) -> Result<(), StanzaError> {
+pub fn set_subscriptions(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    name: &str,
+    list: &Element,
+) -> Result<(), StanzaError> {
     let (mut record, _) = ruled(tx, actor, name)?;
     for entry in list.all("subscription", ns::PUBSUB_OWNER) {
-        let jid = entry.get("jid").and_then(|j| Jid::new(j).ok()).ok_or_else(errors::invalid_jid)?;
+        let jid = entry
+            .get("jid")
+            .and_then(|j| Jid::new(j).ok())
+            .ok_or_else(errors::invalid_jid)?;
         match entry.get("subscription") {
             Some("none") => record.subscriptions.retain(|s| s.jid != jid.as_str()),
             Some("subscribed") if record.subscriptions.iter().any(|s| s.jid == jid.as_str()) => {}
@@ -187,7 +239,9 @@ pub fn set_subscriptions(tx: &mut Tx<'_>, actor: &Actor, name: &str, list: &Elem
 
 /// Whom a JID in a list names.
 fn person(actor: &Actor, jid: Option<&str>) -> Result<Address, StanzaError> {
-    let jid = jid.and_then(|j| Jid::new(j).ok()).ok_or_else(errors::invalid_jid)?;
+    let jid = jid
+        .and_then(|j| Jid::new(j).ok())
+        .ok_or_else(errors::invalid_jid)?;
     match address::place(&actor.domains, &jid) {
         Place::Account(who) | Place::Remote(who) => Ok(who),
         _ => Err(errors::invalid_jid()),

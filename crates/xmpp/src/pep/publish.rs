@@ -115,7 +115,10 @@ pub fn publish(tx: &mut Tx<'_>, actor: &Actor, out: &Publication) -> Result<Stri
     if bytes.len() > ITEM_BYTES {
         return Err(errors::payload_too_big());
     }
-    let id = out.id.clone().unwrap_or_else(|| format!("{:032x}", tx.random()));
+    let id = out
+        .id
+        .clone()
+        .unwrap_or_else(|| format!("{:032x}", tx.random()));
     let before = shelf::item(tx, &actor.account, &out.node, &id)?;
     // XEP-0060 §4.1: who may only publish does not overwrite what another one wrote.
     if let Some(before) = &before {
@@ -129,11 +132,26 @@ pub fn publish(tx: &mut Tx<'_>, actor: &Actor, out: &Publication) -> Result<Stri
             shelf::put_node(tx, &actor.account, &out.node, &record)?;
         }
         let displayed = MarkerKind::Displayed;
-        send::mark_read(tx, &convo, &actor.account, Some(event), displayed, &actor.origin)?;
+        send::mark_read(
+            tx,
+            &convo,
+            &actor.account,
+            Some(event),
+            displayed,
+            &actor.origin,
+        )?;
         return Ok(id);
     }
     let item = if record.config.persist {
-        shelf::put_item(tx, &actor.account, &out.node, &mut record, &id, &actor.who_bare, bytes)?
+        shelf::put_item(
+            tx,
+            &actor.account,
+            &out.node,
+            &mut record,
+            &id,
+            &actor.who_bare,
+            bytes,
+        )?
     } else {
         Item {
             id: id.clone(),
@@ -164,8 +182,19 @@ pub fn put_quietly(tx: &mut Tx<'_>, actor: &Actor, out: &Publication) -> Result<
         ..NodeRecord::default()
     });
     let bytes = shelf::payload_bytes(&out.payload);
-    let id = out.id.clone().unwrap_or_else(|| format!("{:032x}", tx.random()));
-    let item = shelf::put_item(tx, &actor.account, &out.node, &mut record, &id, &actor.who_bare, bytes)?;
+    let id = out
+        .id
+        .clone()
+        .unwrap_or_else(|| format!("{:032x}", tx.random()));
+    let item = shelf::put_item(
+        tx,
+        &actor.account,
+        &out.node,
+        &mut record,
+        &id,
+        &actor.who_bare,
+        bytes,
+    )?;
     shelf::put_node(tx, &actor.account, &out.node, &record)?;
     let what = What::Published(&item, &out.payload);
     notify::announce(tx, &actor.account, &actor.bare, &out.node, &record, what)?;
@@ -176,7 +205,13 @@ pub fn put_quietly(tx: &mut Tx<'_>, actor: &Actor, out: &Publication) -> Result<
 ///
 /// # Errors
 /// XEP-0060 §7.2.3; nothing was changed then.
-pub fn retract(tx: &mut Tx<'_>, actor: &Actor, node: &str, ids: &[&str], notify: bool) -> Result<(), StanzaError> {
+pub fn retract(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    node: &str,
+    ids: &[&str],
+    notify: bool,
+) -> Result<(), StanzaError> {
     let record = shelf::node(tx, &actor.account, node)?;
     let asker = shelf::asker(tx, &actor.account, record.as_ref(), &actor.who)?;
     // A room that one is in is a bookmark also where no client ever wrote it.
@@ -196,7 +231,12 @@ pub fn retract(tx: &mut Tx<'_>, actor: &Actor, node: &str, ids: &[&str], notify:
             may_retract(&asker, false)?;
             return Err(errors::not_found());
         }
-        may_retract(&asker, found.as_ref().is_some_and(|i| i.publisher == *actor.who_bare))?;
+        may_retract(
+            &asker,
+            found
+                .as_ref()
+                .is_some_and(|i| i.publisher == *actor.who_bare),
+        )?;
         gone.push(found);
     }
     effects::retracting(tx, actor, node, ids, &gone)?;
@@ -208,7 +248,14 @@ pub fn retract(tx: &mut Tx<'_>, actor: &Actor, node: &str, ids: &[&str], notify:
         shelf::put_node(tx, &actor.account, node, &record)?;
     }
     if notify || record.config.notify_retract {
-        notify::announce(tx, &actor.account, &actor.bare, node, &record, What::Retracted(ids))?;
+        notify::announce(
+            tx,
+            &actor.account,
+            &actor.bare,
+            node,
+            &record,
+            What::Retracted(ids),
+        )?;
     }
     effects::changed(tx, actor, node)?;
     Ok(())

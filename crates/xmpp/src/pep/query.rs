@@ -51,7 +51,14 @@ impl Page {
 ///
 /// # Errors
 /// XEP-0060 §6.5.9.
-pub fn items(mut look: &Node, account: &Address, bare: &str, who: &Address, node: &str, wanted: &Wanted) -> Result<Vec<Element>, StanzaError> {
+pub fn items(
+    mut look: &Node,
+    account: &Address,
+    bare: &str,
+    who: &Address,
+    node: &str,
+    wanted: &Wanted,
+) -> Result<Vec<Element>, StanzaError> {
     let found = shelf::node(&mut look, account, node)?;
     let asker = shelf::asker(&mut look, account, found.as_ref(), who)?;
     let made = is_made(account, who, node);
@@ -78,7 +85,13 @@ pub fn items(mut look: &Node, account: &Address, bare: &str, who: &Address, node
     Ok(answer(&record, node, all, wanted))
 }
 
-fn made_items(mut look: &Node, main: &Domain, account: &Address, bare: &str, node: &str) -> Result<Vec<Item>, StanzaError> {
+fn made_items(
+    mut look: &Node,
+    main: &Domain,
+    account: &Address,
+    bare: &str,
+    node: &str,
+) -> Result<Vec<Item>, StanzaError> {
     Ok(match node {
         ns::BOOKMARKS => bookmarks::items(&mut look, main, account)?,
         ns::BOOKMARKS_OLD => {
@@ -130,15 +143,26 @@ fn answer(record: &NodeRecord, node: &str, all: Vec<Item>, wanted: &Wanted) -> V
         list.drain(..start.min(list.len()));
     }
     let before_cut = list.len();
-    fit(&mut list, from_end || wanted.newest.is_some() && wanted.page.is_none());
+    fit(
+        &mut list,
+        from_end || wanted.newest.is_some() && wanted.page.is_none(),
+    );
     if from_end {
         start += before_cut - list.len();
     }
-    let items = list.iter().map(|i| item_element(ns::PUBSUB, record, i, i.element().as_ref()));
-    let items = Element::new(ns::PUBSUB, "items").attr("node", node).children(items);
+    let items = list
+        .iter()
+        .map(|i| item_element(ns::PUBSUB, record, i, i.element().as_ref()));
+    let items = Element::new(ns::PUBSUB, "items")
+        .attr("node", node)
+        .children(items);
     let mut out = vec![items];
     if wanted.page.is_some() || list.len() < before_cut {
-        let count = if wanted.ids.is_empty() { total } else { counted };
+        let count = if wanted.ids.is_empty() {
+            total
+        } else {
+            counted
+        };
         out.push(set(&list, start, count));
     }
     out
@@ -167,7 +191,9 @@ fn fit(list: &mut Vec<Item>, keep_end: bool) {
 
 fn set(list: &[Item], start: usize, count: usize) -> Element {
     let text = |name: &'static str, text: &str| Element::new(ns::RSM, name).text(text);
-    let first = list.first().map(|i| text("first", &i.id).attr("index", start.to_string()));
+    let first = list
+        .first()
+        .map(|i| text("first", &i.id).attr("index", start.to_string()));
     let last = list.last().map(|i| text("last", &i.id));
     Element::new(ns::RSM, "set")
         .children(first)
@@ -195,9 +221,15 @@ mod tests {
 
     fn ids(wanted: &Wanted) -> (Vec<String>, Option<(Option<String>, String)>) {
         let out = answer(&NodeRecord::default(), "n", list(5), wanted);
-        let ids = out[0].elements().map(|i| i.get("id").unwrap().to_owned()).collect();
+        let ids = out[0]
+            .elements()
+            .map(|i| i.get("id").unwrap().to_owned())
+            .collect();
         let set = out.get(1).map(|s| {
-            let index = s.find("first", ns::RSM).and_then(|f| f.get("index")).map(str::to_owned);
+            let index = s
+                .find("first", ns::RSM)
+                .and_then(|f| f.get("index"))
+                .map(str::to_owned);
             (index, s.find_text("count", ns::RSM).unwrap().into_owned())
         });
         (ids, set)
@@ -218,12 +250,30 @@ mod tests {
     #[test]
     fn pages_follow_each_other() {
         let five = |i: &str| Some((Some(i.to_owned()), "5".to_owned()));
-        assert_eq!(ids(&page(2, None, None)), (vec!["0".into(), "1".into()], five("0")));
-        assert_eq!(ids(&page(2, Some("1"), None)), (vec!["2".into(), "3".into()], five("2")));
-        assert_eq!(ids(&page(2, Some("3"), None)), (vec!["4".into()], five("4")));
-        assert_eq!(ids(&page(2, None, Some(""))), (vec!["3".into(), "4".into()], five("3")));
-        assert_eq!(ids(&page(2, None, Some("3"))), (vec!["1".into(), "2".into()], five("1")));
-        assert_eq!(ids(&page(0, None, None)), (vec![], Some((None, "5".to_owned()))));
+        assert_eq!(
+            ids(&page(2, None, None)),
+            (vec!["0".into(), "1".into()], five("0"))
+        );
+        assert_eq!(
+            ids(&page(2, Some("1"), None)),
+            (vec!["2".into(), "3".into()], five("2"))
+        );
+        assert_eq!(
+            ids(&page(2, Some("3"), None)),
+            (vec!["4".into()], five("4"))
+        );
+        assert_eq!(
+            ids(&page(2, None, Some(""))),
+            (vec!["3".into(), "4".into()], five("3"))
+        );
+        assert_eq!(
+            ids(&page(2, None, Some("3"))),
+            (vec!["1".into(), "2".into()], five("1"))
+        );
+        assert_eq!(
+            ids(&page(0, None, None)),
+            (vec![], Some((None, "5".to_owned())))
+        );
     }
 
     #[test]

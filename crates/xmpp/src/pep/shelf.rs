@@ -93,7 +93,9 @@ impl Item {
             stanza_bytes: ITEM_BYTES * 2,
             ..Limits::default()
         };
-        let nodes = Payload::from_stored(self.payload.clone()).nodes("", &limits).ok()?;
+        let nodes = Payload::from_stored(self.payload.clone())
+            .nodes("", &limits)
+            .ok()?;
         nodes.into_iter().find_map(|n| n.as_element().cloned())
     }
 }
@@ -115,7 +117,8 @@ pub trait Look {
     /// One document without its tombstone.
     fn document(&mut self, owner: &Owner, namespace: &str, key: &str) -> Outcome<Option<Document>>;
     /// All documents of a namespace.
-    fn documents(&mut self, owner: &Owner, namespace: &str, limit: usize) -> Outcome<Vec<Document>>;
+    fn documents(&mut self, owner: &Owner, namespace: &str, limit: usize)
+    -> Outcome<Vec<Document>>;
     /// A contact.
     fn contact(&mut self, account: &Address, of: &Address) -> Outcome<Contact>;
     /// Whether the account is there.
@@ -128,7 +131,12 @@ impl Look for Tx<'_> {
     fn document(&mut self, owner: &Owner, namespace: &str, key: &str) -> Outcome<Option<Document>> {
         Ok(Tx::document(self, owner, namespace, key)?.filter(|d| d.value.is_some()))
     }
-    fn documents(&mut self, owner: &Owner, namespace: &str, limit: usize) -> Outcome<Vec<Document>> {
+    fn documents(
+        &mut self,
+        owner: &Owner,
+        namespace: &str,
+        limit: usize,
+    ) -> Outcome<Vec<Document>> {
         Tx::documents(self, owner, namespace, limit)
     }
     fn contact(&mut self, account: &Address, of: &Address) -> Outcome<Contact> {
@@ -156,7 +164,12 @@ impl Look for &Node {
         let found = self.store().document(owner, namespace, key)?;
         Ok(found.filter(|d| d.value.is_some()))
     }
-    fn documents(&mut self, owner: &Owner, namespace: &str, limit: usize) -> Outcome<Vec<Document>> {
+    fn documents(
+        &mut self,
+        owner: &Owner,
+        namespace: &str,
+        limit: usize,
+    ) -> Outcome<Vec<Document>> {
         Ok(self.store().documents(owner, namespace, "", None, limit)?)
     }
     fn contact(&mut self, account: &Address, of: &Address) -> Outcome<Contact> {
@@ -189,7 +202,12 @@ pub fn nodes(look: &mut impl Look, account: &Address) -> Outcome<Vec<(String, No
 }
 
 /// One item.
-pub fn item(look: &mut impl Look, account: &Address, node: &str, id: &str) -> Outcome<Option<Item>> {
+pub fn item(
+    look: &mut impl Look,
+    account: &Address,
+    node: &str,
+    id: &str,
+) -> Outcome<Option<Item>> {
     let found = look.document(&account.into(), &items_of(node), id)?;
     Ok(found.and_then(read_item))
 }
@@ -204,7 +222,12 @@ pub fn items(look: &mut impl Look, account: &Address, node: &str) -> Outcome<Vec
 }
 
 /// The newest item of a node.
-pub fn last_item(look: &mut impl Look, account: &Address, name: &str, record: &NodeRecord) -> Outcome<Option<Item>> {
+pub fn last_item(
+    look: &mut impl Look,
+    account: &Address,
+    name: &str,
+    record: &NodeRecord,
+) -> Outcome<Option<Item>> {
     match &record.last {
         Some(id) => item(look, account, name, id),
         None => Ok(None),
@@ -225,7 +248,12 @@ fn read_item(document: Document) -> Option<Item> {
 ///
 /// # Errors
 /// `service-unavailable` where the two have blocked each other or there is no such account: both look the same.
-pub fn asker(look: &mut impl Look, account: &Address, record: Option<&NodeRecord>, who: &Address) -> Result<Asker, StanzaError> {
+pub fn asker(
+    look: &mut impl Look,
+    account: &Address,
+    record: Option<&NodeRecord>,
+    who: &Address,
+) -> Result<Asker, StanzaError> {
     let owner = account == who;
     let mut asker = Asker {
         owner,
@@ -244,7 +272,10 @@ pub fn asker(look: &mut impl Look, account: &Address, record: Option<&NodeRecord
     }
     if let Some(record) = record {
         asker.affiliation = record.affiliation(who);
-        asker.subscribed = record.subscriptions.iter().any(|s| s.account == who.as_str());
+        asker.subscribed = record
+            .subscriptions
+            .iter()
+            .any(|s| s.account == who.as_str());
     }
     Ok(asker)
 }
@@ -258,7 +289,12 @@ impl NodeRecord {
 }
 
 /// Stores a node. A new one counts; the caller has checked [`room_for_nodes`].
-pub fn put_node(tx: &mut Tx<'_>, account: &Address, name: &str, record: &NodeRecord) -> Outcome<()> {
+pub fn put_node(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    name: &str,
+    record: &NodeRecord,
+) -> Outcome<()> {
     let owner = Owner::from(account);
     let before = node(tx, account, name)?;
     let mut total = usage(tx, account)?;
@@ -287,7 +323,13 @@ pub fn remove_node(tx: &mut Tx<'_>, account: &Address, name: &str) -> Outcome<()
 /// Deletes all items of a node; its record is the caller's.
 pub fn remove_items(tx: &mut Tx<'_>, account: &Address, name: &str) -> Outcome<()> {
     for item in items(tx, account, name)? {
-        tx.put_document(&account.into(), &items_of(name), &item.id, Expect::Anything, None)?;
+        tx.put_document(
+            &account.into(),
+            &items_of(name),
+            &item.id,
+            Expect::Anything,
+            None,
+        )?;
     }
     Ok(())
 }
@@ -309,14 +351,19 @@ pub fn room_for_nodes(tx: &mut Tx<'_>, account: &Address, more: usize) -> Result
 /// When it has as many as it may.
 pub fn room_for_bytes(tx: &mut Tx<'_>, account: &Address, more: u64) -> Result<(), StanzaError> {
     if usage(tx, account)?.bytes + more > MOST_BYTES {
-        return Err(errors::too_many("this account has published as much as it may"));
+        return Err(errors::too_many(
+            "this account has published as much as it may",
+        ));
     }
     Ok(())
 }
 
 fn usage(tx: &mut Tx<'_>, account: &Address) -> Outcome<Use> {
     let found = Look::document(tx, &account.into(), USE, "")?;
-    Ok(found.and_then(|d| d.value).and_then(|v| decode(&v)).unwrap_or_default())
+    Ok(found
+        .and_then(|d| d.value)
+        .and_then(|v| decode(&v))
+        .unwrap_or_default())
 }
 
 /// Puts an item into a node and drops the oldest ones above the node's limit. Changes `record`, which the caller stores.
@@ -344,7 +391,13 @@ pub fn put_item(
         publisher: publisher.to_owned(),
         payload: payload.clone(),
     };
-    let version = tx.put_document(&owner, &namespace, id, Expect::Anything, Some(encode(&stored)?))?;
+    let version = tx.put_document(
+        &owner,
+        &namespace,
+        id,
+        Expect::Anything,
+        Some(encode(&stored)?),
+    )?;
     trim(tx, account, name, record, id)?;
     record.last = Some(id.to_owned());
     Ok(Item {
@@ -356,14 +409,26 @@ pub fn put_item(
 }
 
 /// Drops the oldest items above the node's limit, but never `keep`.
-pub fn trim(tx: &mut Tx<'_>, account: &Address, name: &str, record: &mut NodeRecord, keep: &str) -> Outcome<()> {
+pub fn trim(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    name: &str,
+    record: &mut NodeRecord,
+    keep: &str,
+) -> Outcome<()> {
     if record.items <= record.config.max_items {
         return Ok(());
     }
     let over = (record.items - record.config.max_items) as usize;
     let items = items(tx, account, name)?;
     for old in items.iter().filter(|i| i.id != keep).take(over) {
-        tx.put_document(&account.into(), &items_of(name), &old.id, Expect::Anything, None)?;
+        tx.put_document(
+            &account.into(),
+            &items_of(name),
+            &old.id,
+            Expect::Anything,
+            None,
+        )?;
         record.items = record.items.saturating_sub(1);
         record.bytes = record.bytes.saturating_sub(old.payload.len() as u64);
     }
@@ -371,7 +436,13 @@ pub fn trim(tx: &mut Tx<'_>, account: &Address, name: &str, record: &mut NodeRec
 }
 
 /// Takes an item out; false if it is not there. Changes `record`, which the caller stores.
-pub fn remove_item(tx: &mut Tx<'_>, account: &Address, name: &str, record: &mut NodeRecord, id: &str) -> Outcome<bool> {
+pub fn remove_item(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    name: &str,
+    record: &mut NodeRecord,
+    id: &str,
+) -> Outcome<bool> {
     let Some(old) = item(tx, account, name, id)? else {
         return Ok(false);
     };

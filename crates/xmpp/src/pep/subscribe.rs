@@ -17,7 +17,12 @@ use crate::wire::{Element, Jid, StanzaError, Str, ns};
 ///
 /// # Errors
 /// XEP-0060 §6.1.3.
-pub fn subscribe(tx: &mut Tx<'_>, actor: &Actor, name: &str, jid: &Jid) -> Result<Element, StanzaError> {
+pub fn subscribe(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    name: &str,
+    jid: &Jid,
+) -> Result<Element, StanzaError> {
     if *jid.bare_str() != *actor.who_bare {
         return Err(errors::invalid_jid());
     }
@@ -25,12 +30,18 @@ pub fn subscribe(tx: &mut Tx<'_>, actor: &Actor, name: &str, jid: &Jid) -> Resul
     let asker = shelf::asker(tx, &actor.account, found.as_ref(), &actor.who)?;
     let mut record = found.ok_or_else(errors::not_found)?;
     may_read(&record.config, &asker)?;
-    let known = record.subscriptions.iter().find(|s| s.jid == jid.as_str()).cloned();
+    let known = record
+        .subscriptions
+        .iter()
+        .find(|s| s.jid == jid.as_str())
+        .cloned();
     let subscription = match known {
         Some(known) => known,
         None => {
             if record.subscriptions.len() >= MOST_SUBSCRIPTIONS {
-                return Err(errors::too_many("this node has as many subscribers as it may"));
+                return Err(errors::too_many(
+                    "this node has as many subscribers as it may",
+                ));
             }
             let new = Subscription {
                 account: actor.who.to_string(),
@@ -60,7 +71,12 @@ pub fn subscribe(tx: &mut Tx<'_>, actor: &Actor, name: &str, jid: &Jid) -> Resul
 ///
 /// # Errors
 /// XEP-0060 §6.2.3.
-pub fn unsubscribe(tx: &mut Tx<'_>, actor: &Actor, name: &str, jid: &Jid) -> Result<(), StanzaError> {
+pub fn unsubscribe(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    name: &str,
+    jid: &Jid,
+) -> Result<(), StanzaError> {
     if *jid.bare_str() != *actor.who_bare {
         return Err(errors::forbidden());
     }
@@ -87,24 +103,47 @@ fn element(node: &str, s: &Subscription) -> Element {
 ///
 /// # Errors
 /// `service-unavailable` for who is blocked.
-pub async fn own(client: &Client, account: &Address, ranks: bool, node: Option<String>) -> Result<Element, StanzaError> {
+pub async fn own(
+    client: &Client,
+    account: &Address,
+    ranks: bool,
+    node: Option<String>,
+) -> Result<Element, StanzaError> {
     let (account, who) = (account.clone(), client.account.clone());
     read(&client.node, move |mut look: &Node| {
         shelf::asker(&mut look, &account, None, &who)?;
-        let mut list = Element::new(ns::PUBSUB, if ranks { "affiliations" } else { "subscriptions" });
+        let mut list = Element::new(
+            ns::PUBSUB,
+            if ranks {
+                "affiliations"
+            } else {
+                "subscriptions"
+            },
+        );
         for (name, record) in shelf::nodes(&mut look, &account)? {
             if node.as_ref().is_some_and(|n| *n != name) {
                 continue;
             }
             if !ranks {
-                let own = record.subscriptions.iter().filter(|s| s.account == who.as_str());
+                let own = record
+                    .subscriptions
+                    .iter()
+                    .filter(|s| s.account == who.as_str());
                 own.for_each(|s| list.push(element(&name, s)));
                 continue;
             }
-            let rank = if account == who { Affiliation::Owner } else { record.affiliation(&who) };
+            let rank = if account == who {
+                Affiliation::Owner
+            } else {
+                record.affiliation(&who)
+            };
             if rank != Affiliation::None {
                 let affiliation = Element::new(ns::PUBSUB, "affiliation");
-                list.push(affiliation.attr("node", name).attr("affiliation", rank.name()));
+                list.push(
+                    affiliation
+                        .attr("node", name)
+                        .attr("affiliation", rank.name()),
+                );
             }
         }
         Ok(list)

@@ -103,7 +103,10 @@ fn blank(segment: &mut [u8]) {
         blank_exif(tiff);
     } else if segment.starts_with(b"http://ns.adobe.com/x") {
         // XMP, plain or extended: the packet's header ends with a zero byte.
-        let header = segment.iter().position(|b| *b == 0).map_or(segment.len(), |i| i + 1);
+        let header = segment
+            .iter()
+            .position(|b| *b == 0)
+            .map_or(segment.len(), |i| i + 1);
         let packet = segment.get_mut(header..).unwrap_or_default();
         if names_gps(packet) {
             packet.fill(b' ');
@@ -123,12 +126,20 @@ struct Tiff {
 impl Tiff {
     fn u16(&self, data: &[u8], at: usize) -> Option<u16> {
         let bytes: [u8; 2] = data.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if self.little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
+        Some(if self.little {
+            u16::from_le_bytes(bytes)
+        } else {
+            u16::from_be_bytes(bytes)
+        })
     }
 
     fn at(&self, data: &[u8], at: usize) -> Option<usize> {
         let bytes: [u8; 4] = data.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        let number = if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) };
+        let number = if self.little {
+            u32::from_le_bytes(bytes)
+        } else {
+            u32::from_be_bytes(bytes)
+        };
         usize::try_from(number).ok()
     }
 }
@@ -197,16 +208,36 @@ trait StripPrefixMut {
 
 impl StripPrefixMut for [u8] {
     fn strip_prefix_mut(&mut self, prefix: &[u8]) -> Option<&mut [u8]> {
-        if self.starts_with(prefix) { self.get_mut(prefix.len()..) } else { None }
+        if self.starts_with(prefix) {
+            self.get_mut(prefix.len()..)
+        } else {
+            None
+        }
     }
 }
 
 /// A small JPEG with an orientation and a place, for tests.
 #[doc(hidden)]
 pub fn sample(little: bool) -> Vec<u8> {
-    let u16 = |n: u16| if little { n.to_le_bytes() } else { n.to_be_bytes() };
-    let u32 = |n: u32| if little { n.to_le_bytes() } else { n.to_be_bytes() };
-    let mut tiff: Vec<u8> = if little { b"II".to_vec() } else { b"MM".to_vec() };
+    let u16 = |n: u16| {
+        if little {
+            n.to_le_bytes()
+        } else {
+            n.to_be_bytes()
+        }
+    };
+    let u32 = |n: u32| {
+        if little {
+            n.to_le_bytes()
+        } else {
+            n.to_be_bytes()
+        }
+    };
+    let mut tiff: Vec<u8> = if little {
+        b"II".to_vec()
+    } else {
+        b"MM".to_vec()
+    };
     tiff.extend(u16(42));
     tiff.extend(u32(8));
     let entry = |tag: u16, kind: u16, count: u32, value: [u8; 4]| {
@@ -225,7 +256,11 @@ pub fn sample(little: bool) -> Vec<u8> {
     let mut file = vec![0xFF, 0xD8];
     let mut app1 = |body: &[u8]| {
         file.extend([0xFF, 0xE1]);
-        file.extend(u16::try_from(body.len() + 2).unwrap_or_default().to_be_bytes());
+        file.extend(
+            u16::try_from(body.len() + 2)
+                .unwrap_or_default()
+                .to_be_bytes(),
+        );
         file.extend(body);
     };
     app1(&[b"Exif\0\0", &tiff[..]].concat());
@@ -261,9 +296,16 @@ mod tests {
             for step in [1, 7, 4096] {
                 let out = through(&file, step);
                 assert_eq!(out.len(), file.len());
-                assert!(!has(&out, b"52.52") && !has(&out, b"52,31"), "little: {little}, step {step}");
+                assert!(
+                    !has(&out, b"52.52") && !has(&out, b"52,31"),
+                    "little: {little}, step {step}"
+                );
                 // Orientation, tables and scan are as they were.
-                let orientation = if little { &[0x12u8, 0x01][..] } else { &[0x01, 0x12] };
+                let orientation = if little {
+                    &[0x12u8, 0x01][..]
+                } else {
+                    &[0x01, 0x12]
+                };
                 assert!(has(&out, orientation));
                 assert!(out.ends_with(&file[file.len() - 18..]));
             }

@@ -37,13 +37,21 @@ pub async fn get(
         Ok(name_of(node, &info.owner, &slot)?.map(|name| (info, name)))
     });
     match found.await {
-        Ok(Some((info, known))) if known.name == name => file(&server.node, info, &known, &method, &asked),
+        Ok(Some((info, known))) if known.name == name => {
+            file(&server.node, info, &known, &method, &asked)
+        }
         Ok(_) => status(StatusCode::NOT_FOUND),
         Err(_) => status(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 
-fn file(node: &Node, info: BlobInfo, name: &Name, method: &Method, asked: &HeaderMap) -> Response<Body> {
+fn file(
+    node: &Node,
+    info: BlobInfo,
+    name: &Name,
+    method: &Method,
+    asked: &HeaderMap,
+) -> Response<Body> {
     let text = |h: HeaderName| asked.get(h).and_then(|v| v.to_str().ok());
     let tag = format!("\"{}\"", info.id);
     let mut own = HeaderMap::new();
@@ -53,21 +61,37 @@ fn file(node: &Node, info: BlobInfo, name: &Name, method: &Method, asked: &Heade
         }
     };
     put(header::ETAG, &tag);
-    put(header::CACHE_CONTROL, "private, max-age=31536000, immutable");
+    put(
+        header::CACHE_CONTROL,
+        "private, max-age=31536000, immutable",
+    );
     put(header::ACCEPT_RANGES, "bytes");
-    if text(header::IF_NONE_MATCH).is_some_and(|t| t == "*" || t.split(',').any(|t| t.trim().trim_start_matches("W/") == tag)) {
+    if text(header::IF_NONE_MATCH).is_some_and(|t| {
+        t == "*"
+            || t.split(',')
+                .any(|t| t.trim().trim_start_matches("W/") == tag)
+    }) {
         return answer(StatusCode::NOT_MODIFIED, own, Body::empty());
     }
     let media_type = name.media_type.as_deref();
-    put(header::CONTENT_TYPE, media_type.unwrap_or("application/octet-stream"));
-    put(header::CONTENT_DISPOSITION, &disposition::header(&name.name, media_type));
+    put(
+        header::CONTENT_TYPE,
+        media_type.unwrap_or("application/octet-stream"),
+    );
+    put(
+        header::CONTENT_DISPOSITION,
+        &disposition::header(&name.name, media_type),
+    );
     // RFC 9110 §13.1.5: a part of something else is of no use.
     let same = text(header::IF_RANGE).is_none_or(|t| t == tag);
     let range = text(header::RANGE).filter(|_| same && *method == Method::GET);
     let (code, part) = match range::read(range, info.size) {
         Asked::Whole => (StatusCode::OK, 0..info.size),
         Asked::Part(part) => {
-            put(header::CONTENT_RANGE, &format!("bytes {}-{}/{}", part.start, part.end - 1, info.size));
+            put(
+                header::CONTENT_RANGE,
+                &format!("bytes {}-{}/{}", part.start, part.end - 1, info.size),
+            );
             (StatusCode::PARTIAL_CONTENT, part)
         }
         Asked::Outside => {
@@ -85,16 +109,25 @@ fn file(node: &Node, info: BlobInfo, name: &Name, method: &Method, asked: &Heade
 }
 
 /// Reads piece by piece; a slow reader holds a small task, no thread.
-async fn read_out(node: Node, id: BlobId, part: std::ops::Range<u64>, pieces: mpsc::Sender<Result<Bytes, std::io::Error>>) {
+async fn read_out(
+    node: Node,
+    id: BlobId,
+    part: std::ops::Range<u64>,
+    pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
+) {
     let mut at = part.start;
     while at < part.end {
         let (id, next) = (id.clone(), at..part.end.min(at + PIECE));
-        let read = node.read(move |node| Ok(node.store().read_blob(&id, next)?)).await;
+        let read = node
+            .read(move |node| Ok(node.store().read_blob(&id, next)?))
+            .await;
         let piece = match read {
             Ok(Some(bytes)) if !bytes.is_empty() => bytes,
             // It was erased meanwhile: the connection breaks off rather than end as if complete.
             _ => {
-                let _ = pieces.send(Err(std::io::ErrorKind::UnexpectedEof.into())).await;
+                let _ = pieces
+                    .send(Err(std::io::ErrorKind::UnexpectedEof.into()))
+                    .await;
                 return;
             }
         };
@@ -115,6 +148,8 @@ impl HttpBody for Pieces {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|p| p.map(http_body::Frame::data)))
+        self.0
+            .poll_recv(cx)
+            .map(|piece| piece.map(|p| p.map(http_body::Frame::data)))
     }
 }

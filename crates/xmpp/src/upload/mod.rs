@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::server::Server;
 
-pub use slot::{FEATURE, disco_form};
+pub use slot::FEATURE;
 
 /// The shelf that holds what a file is called (owner: who uploaded it; key: its slot).
 const NAMES: &str = "xmpp-upload";
@@ -76,7 +76,14 @@ impl Uploads {
     }
 
     /// Opens a slot, if the account may have one more; `used` are the bytes its files take already.
-    fn open(&self, slot: String, open: Open, now: Timestamp, used: u64, quota: u64) -> Result<(), Full> {
+    fn open(
+        &self,
+        slot: String,
+        open: Open,
+        now: Timestamp,
+        used: u64,
+        quota: u64,
+    ) -> Result<(), Full> {
         let mut all = self.open.lock();
         all.retain(|_, o| o.busy || o.until > now);
         let own = all.values().filter(|o| o.account == open.account);
@@ -147,7 +154,10 @@ pub async fn expire(node: &Node, account: &Address, before: Timestamp) -> Outcom
     let of = account.clone();
     let old = node.read(move |node| {
         let all = node.store().blobs_of(&of)?;
-        Ok(all.into_iter().filter(|(slot, info)| !slot.is_empty() && info.created < before).collect::<Vec<_>>())
+        Ok(all
+            .into_iter()
+            .filter(|(slot, info)| !slot.is_empty() && info.created < before)
+            .collect::<Vec<_>>())
     });
     let old = old.await?;
     let account = account.clone();
@@ -156,7 +166,10 @@ pub async fn expire(node: &Node, account: &Address, before: Timestamp) -> Outcom
         let mut removed = 0;
         for (slot, info) in old {
             // Slots of other kinds (none today) are not ours to remove.
-            if tx.document(&owner, NAMES, &slot)?.is_none_or(|d| d.value.is_none()) {
+            if tx
+                .document(&owner, NAMES, &slot)?
+                .is_none_or(|d| d.value.is_none())
+            {
                 continue;
             }
             tx.write(Write::BlobRef {

@@ -34,11 +34,16 @@ pub async fn put(
     body: Body,
 ) -> Response<Body> {
     let uploads: Arc<Uploads> = server.shared();
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
     let Some(length) = length else {
         return status(StatusCode::LENGTH_REQUIRED);
     };
-    let key = query.as_deref().and_then(|q| q.strip_prefix("k=")).unwrap_or_default();
+    let key = query
+        .as_deref()
+        .and_then(|q| q.strip_prefix("k="))
+        .unwrap_or_default();
     let Some(mut open) = uploads.take(&slot, key, &name, server.node.now()) else {
         return status(StatusCode::FORBIDDEN);
     };
@@ -50,10 +55,16 @@ pub async fn put(
     };
     // XEP-0363 §6: the size is the one that was promised, exactly.
     if length != open.size {
-        return status(if length > open.size { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST });
+        return status(if length > open.size {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        });
     }
     if open.name.media_type.is_none() {
-        let sent = headers.get(header::CONTENT_TYPE).and_then(|t| t.to_str().ok());
+        let sent = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|t| t.to_str().ok());
         open.name.media_type = sent.and_then(media_type);
     }
     let blob = match receive(server.node.store_arc(), body, open.size).await {
@@ -127,7 +138,11 @@ async fn receive(store: Arc<dyn Store>, mut body: Body, size: u64) -> Result<Blo
 }
 
 /// The disk's side; `None` among the pieces says that the file is complete.
-fn write(store: &dyn Store, mut pieces: mpsc::Receiver<Option<Bytes>>, size: u64) -> Result<Option<BlobId>, StoreError> {
+fn write(
+    store: &dyn Store,
+    mut pieces: mpsc::Receiver<Option<Bytes>>,
+    size: u64,
+) -> Result<Option<BlobId>, StoreError> {
     let mut writer = store.blob_writer(size)?;
     let mut walk = Blanking::default();
     let mut out = Vec::new();

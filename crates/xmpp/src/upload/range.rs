@@ -41,7 +41,11 @@ pub fn read(header: Option<&str>, size: u64) -> Asked {
 }
 
 fn part(from: u64, to: u64, size: u64) -> Asked {
-    if from >= size { Asked::Outside } else { Asked::Part(from..to) }
+    if from >= size {
+        Asked::Outside
+    } else {
+        Asked::Part(from..to)
+    }
 }
 
 #[cfg(test)]

@@ -16,27 +16,68 @@ use sammen_core::Timestamp;
 pub static FEATURE: Feature = Feature {
     name: "file upload",
     disco: |at| match at {
-        Where::Upload => &[ns::HTTP_UPLOAD],
+        Where::Upload => &[ns::DISCO_INFO, ns::HTTP_UPLOAD],
         _ => &[],
     },
     identities: |at| match at {
         Where::Upload => &[("store", "file")],
         _ => &[],
     },
-    iqs: &[IqHandler {
-        name: "request",
-        ns: ns::HTTP_UPLOAD,
-        get: true,
-        set: false,
-        at: &[Where::Upload],
-        handle,
-    }],
+    iqs: &[
+        IqHandler {
+            name: "request",
+            ns: ns::HTTP_UPLOAD,
+            get: true,
+            set: false,
+            at: &[Where::Upload],
+            handle,
+        },
+        IqHandler {
+            name: "query",
+            ns: ns::DISCO_INFO,
+            get: true,
+            set: false,
+            at: &[Where::Upload],
+            handle: info,
+        },
+        IqHandler {
+            name: "query",
+            ns: ns::DISCO_ITEMS,
+            get: true,
+            set: false,
+            at: &[Where::Upload],
+            handle: |_, iq| Box::pin(async move { Ok(Some(iq.child.shell())) }),
+        },
+    ],
     ..Feature::NONE
 };
 
-/// The form that disco#info of the host tells (XEP-0363 §3).
-pub fn disco_form(most: u64) -> Element {
-    form::form("result", ns::HTTP_UPLOAD).child(form::field("max-file-size", "text-single", &[&most.to_string()]))
+/// disco#info of the host, with the form that tells the largest file (XEP-0363 §3).
+fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
+    Box::pin(async move {
+        if iq.get("node").is_some() {
+            return Err(StanzaError::new(Condition::ItemNotFound));
+        }
+        let identity = Element::new(ns::DISCO_INFO, "identity")
+            .attr("category", "store")
+            .attr("type", "file")
+            .attr("name", "Files");
+        let feature = |var| Element::new(ns::DISCO_INFO, "feature").attr("var", var);
+        let most = client.node.limits().blob_bytes.to_string();
+        let form = form::form("result", ns::HTTP_UPLOAD).child(form::field(
+            "max-file-size",
+            "text-single",
+            &[&most],
+        ));
+        Ok(Some(
+            iq.child
+                .shell()
+                .child(identity)
+                .child(feature(ns::DISCO_INFO))
+                .child(feature(ns::HTTP_UPLOAD))
+                .child(form),
+        ))
+    })
 }
 
 fn handle(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
@@ -47,9 +88,13 @@ async fn request(client: &Client, request: &Element) -> Result<Element, StanzaEr
     let bad = |why| StanzaError::new(Condition::BadRequest).with_text(why);
     let uploads: Arc<Uploads> = client.server.shared();
     let base = uploads.base().ok_or_else(|| {
-        StanzaError::new(Condition::ServiceUnavailable).with_text("this node has no HTTPS address for files")
+        StanzaError::new(Condition::ServiceUnavailable)
+            .with_text("this node has no HTTPS address for files")
     })?;
-    let name = request.get("filename").filter(|n| !n.is_empty()).ok_or_else(|| bad("which file?"))?;
+    let name = request
+        .get("filename")
+        .filter(|n| !n.is_empty())
+        .ok_or_else(|| bad("which file?"))?;
     let size: u64 = request
         .get("size")
         .and_then(|s| s.parse().ok())
@@ -66,7 +111,9 @@ async fn request(client: &Client, request: &Element) -> Result<Element, StanzaEr
     };
     let account = client.account.clone();
     let used = read(&client.node, move |node| {
-        node.store().blob_usage(&account).map_err(|e| sammen_core::Refusal::from(e).into())
+        node.store()
+            .blob_usage(&account)
+            .map_err(|e| sammen_core::Refusal::from(e).into())
     });
     let used = used.await?;
     let (now, clock) = (client.node.now(), client.node.clock());
@@ -80,13 +127,16 @@ async fn request(client: &Client, request: &Element) -> Result<Element, StanzaEr
         until: Timestamp(now.0 + SLOT_MS),
         busy: false,
     };
-    uploads.open(slot.clone(), open, now, used, quota).map_err(|full| match full {
-        Full::Slots => resource(Timestamp(now.0 + SLOT_MS)),
-        // When room comes back nobody knows; tomorrow is as good as any time.
-        Full::Quota => resource(Timestamp(now.0 + 86_400_000)),
-    })?;
+    uploads
+        .open(slot.clone(), open, now, used, quota)
+        .map_err(|full| match full {
+            Full::Slots => resource(Timestamp(now.0 + SLOT_MS)),
+            // When room comes back nobody knows; tomorrow is as good as any time.
+            Full::Quota => resource(Timestamp(now.0 + 86_400_000)),
+        })?;
     let get = format!("{base}{PATH}/{slot}/{}", encode(&name.name));
-    let url = |kind: &'static str, url: String| Element::new(ns::HTTP_UPLOAD, kind).attr("url", url);
+    let url =
+        |kind: &'static str, url: String| Element::new(ns::HTTP_UPLOAD, kind).attr("url", url);
     Ok(Element::new(ns::HTTP_UPLOAD, "slot")
         .child(url("put", format!("{get}?k={key}")))
         .child(url("get", get)))

@@ -46,7 +46,12 @@ pub async fn node_with(change: impl FnOnce(&mut Options)) -> Arc<Server> {
 
 /// Two who see each other's presence.
 pub async fn befriend(node: &Node, a: &str, b: &str) {
-    let (a, b) = (account(a), account(b));
+    befriend_at(node, account(a).as_str(), account(b).as_str()).await;
+}
+
+/// The same, by address.
+pub async fn befriend_at(node: &Node, a: &str, b: &str) {
+    let (a, b) = (Address::new(a).unwrap(), Address::new(b).unwrap());
     node.write(move |tx| {
         for (one, other) in [(&a, &b), (&b, &a)] {
             contacts::set(tx, one, other, None, Vec::new())?;

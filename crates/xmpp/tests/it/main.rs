@@ -1,9 +1,16 @@
 //! Plays between people with XMPP clients, over loopback.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod across;
 mod archive;
 mod contacts;
+mod desk;
+mod meaning;
 mod messages;
 mod people;
+mod pep;
+mod pep_limits;
 mod resumption;
 mod streams;
+mod upload;
+mod web;
