@@ -258,7 +258,7 @@ def replay(log: Path, root: Path, points: list[int]) -> Iterator[tuple[int, Disk
 def same(disk: Disk, folder: Path, scratch: Path) -> list[str]:
     """How the record's view differs from the real folder: what the program wrote past the layer."""
     disk.writes(scratch, live=True)
-    here, there = ({p.relative_to(top): p for p in top.rglob("*")} for top in (scratch, folder))
+    here, there = ({p.relative_to(top): p for p in top.rglob("*") if not p.is_socket()} for top in (scratch, folder))
     wrong = [f"only in the record: {p}" for p in here.keys() - there.keys()]
     wrong += [f"not in the record: {p}" for p in there.keys() - here.keys()]
     for name in here.keys() & there.keys():
