@@ -43,7 +43,8 @@ pub fn cards(config: &Config, running: &Running, people: &[Person], kept: bool) 
         http: crate::protocols::http_url(config, addresses).unwrap_or_default(),
         metrics: addresses
             .metrics
-            .map_or_else(String::new, |a| a.to_string()),
+            .first()
+            .map_or_else(String::new, ToString::to_string),
         alice,
         bob,
     };

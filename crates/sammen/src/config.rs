@@ -157,6 +157,8 @@ pub struct Irc {
     pub network: String,
     /// What everyone reads who comes in.
     pub motd: String,
+    /// For so many days clients that came in clear remember to use TLS (IRCv3 sts); 0 tells them nothing.
+    pub sts_days: u32,
     /// Commands a second that a client may send for long; 0 is without limit. More waits and is not lost.
     pub commands_per_second: u32,
     /// Commands at once.
@@ -178,7 +180,7 @@ pub struct Http {
 #[serde(deny_unknown_fields, default)]
 pub struct Metrics {
     /// Where; clear text without a password, so keep it among friends.
-    pub listen: Option<SocketAddr>,
+    pub listen: Vec<SocketAddr>,
     /// On an address that others can reach.
     pub beyond_loopback: bool,
 }
@@ -278,6 +280,7 @@ impl Default for Irc {
             listen: vec![any(6697, Security::Tls)],
             network: "Sammen".into(),
             motd: String::new(),
+            sts_days: 0,
             commands_per_second: 20,
             commands_burst: 200,
         }
@@ -296,7 +299,7 @@ impl Default for Http {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 9464))],
             beyond_loopback: false,
         }
     }
@@ -420,9 +423,9 @@ impl Config {
                 }
             }
         }
-        if let Some(address) = self.metrics.listen
+        let is_open = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
+        if let Some(address) = self.metrics.listen.iter().find(is_open)
             && !self.metrics.beyond_loopback
-            && !address.ip().to_canonical().is_loopback()
         {
             bail!(
                 "metrics.listen: {address} can be read by others; say metrics.beyond_loopback = true as well"
@@ -495,7 +498,7 @@ mod tests {
         let loopback =
             "domain = 'a.b'\n[irc]\nlisten = [{ address = '127.0.0.1:6667', security = 'plain' }]";
         Config::parse(loopback).unwrap();
-        let metrics = "domain = 'a.b'\n[metrics]\nlisten = '0.0.0.0:9464'";
+        let metrics = "domain = 'a.b'\n[metrics]\nlisten = ['0.0.0.0:9464']";
         assert!(wrong(metrics).contains("beyond_loopback"));
     }
 

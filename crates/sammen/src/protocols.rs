@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use sammen_net::Connection;
 
-use crate::config::{self, Config, Security};
+use crate::config::{Config, Security};
 use crate::run::{Addresses, Assembled};
 
 /// Keys of the configuration that protocols take in while they run.
@@ -62,6 +62,16 @@ impl Protocols {
         }
     }
 
+    /// How REHASH, said by an operator on IRC, reads the configuration.
+    pub fn on_rehash(
+        &self,
+        read: impl Fn() -> Option<Config> + Send + Sync + 'static,
+        addresses: Addresses,
+    ) {
+        self.irc
+            .on_rehash(Box::new(move || read().map(|new| irc(&new, &addresses))));
+    }
+
     /// Takes in what can change while it runs.
     pub fn reload(&self, config: &Config, addresses: &Addresses) {
         *self.irc.config.write() = Arc::new(irc(config, addresses));
@@ -88,7 +98,6 @@ fn xmpp(config: &Config) -> sammen_xmpp::Config {
 
 fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
     let tls = addresses.irc.iter().find(|(s, _)| *s == Security::Tls);
-    let plain = addresses.irc.iter().any(|(s, _)| *s == Security::Plain);
     sammen_irc::Config {
         network: config.irc.network.clone(),
         motd: config.irc.motd.lines().map(str::to_owned).collect(),
@@ -96,19 +105,13 @@ fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
         commands_burst: config.irc.commands_burst,
         guests: config.accounts.guests,
         registration: config.accounts.registration,
-        // IRCv3 sts: where there is a door in clear text, it names the one with TLS; not for a node without a real name.
+        // IRCv3 sts: the port with TLS, and for how long it is remembered.
         sts_port: tls
-            .filter(|_| plain && !is_loopback_only(config))
+            .filter(|_| config.irc.sts_days > 0)
             .map(|(_, address)| address.port()),
+        sts_duration: u64::from(config.irc.sts_days) * 86_400,
         ..Default::default()
     }
-}
-
-/// Whether nobody from elsewhere can come in.
-fn is_loopback_only(config: &Config) -> bool {
-    let all = [&config.xmpp.listen, &config.irc.listen, &config.http.listen];
-    let mut all = all.into_iter().flatten();
-    all.all(|l: &config::Listen| l.address.ip().to_canonical().is_loopback())
 }
 
 /// How the outside reaches the HTTP listener: what the configuration says, or the domain and the first listener's port.

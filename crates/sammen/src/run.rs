@@ -74,7 +74,7 @@ pub struct Addresses {
     /// HTTP.
     pub http: Vec<(config::Security, SocketAddr)>,
     /// Metrics.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Vec<SocketAddr>,
 }
 
 struct Chores {
@@ -237,7 +237,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         xmpp: told(&xmpp),
         irc: told(&irc),
         http: told(&http),
-        metrics: None,
+        metrics: Vec::new(),
     };
     let protocols = Protocols::new(config, &assembled, &addresses)?;
     let shutdown = CancellationToken::new();
@@ -258,7 +258,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
             shutdown.clone(),
         ));
     }
-    if let Some(address) = config.metrics.listen {
+    for address in config.metrics.listen.iter().copied() {
         let family = family("metrics", &[], false, false);
         let security = sammen_net::Security::Plain {
             tls: None,
@@ -267,7 +267,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         // Not among the connections of clients: a crowd must not blind the operator.
         let listener =
             listen::bind_one(&family, address, security, &ConnectionLimits::new(64, 64))?;
-        addresses.metrics = Some(listener.local_addr());
+        addresses.metrics.push(listener.local_addr());
         let router = metrics::router(
             assembled.metrics.clone(),
             assembled.node.clone(),
@@ -349,6 +349,11 @@ impl Running {
                 tracing::warn!("{key} changed: restart the node for it to take effect");
             }
         }
+    }
+
+    /// Tells protocols in which an operator can ask for it (IRC REHASH) how to read the configuration again.
+    pub fn on_rehash(&self, read: impl Fn() -> Option<Config> + Send + Sync + 'static) {
+        self.protocols.on_rehash(read, self.addresses.clone());
     }
 
     /// Resolves when the store failed.

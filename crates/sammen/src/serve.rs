@@ -3,8 +3,10 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::logging::{self, Logs};
@@ -64,7 +66,14 @@ pub async fn serve(path: &Path) -> anyhow::Result<ExitCode> {
         where_it_listens(&running)
     ));
     notify("READY=1");
-    let code = until_stopped(&running, &mut signals, || {
+    // An operator's REHASH: the protocol takes its part at once, everything else follows like after SIGHUP.
+    let bell = Arc::new(Notify::new());
+    let (ring, file) = (bell.clone(), path.to_owned());
+    running.on_rehash(move || {
+        ring.notify_one();
+        Config::read(&file).ok()
+    });
+    let code = until_stopped(&running, &mut signals, &bell, || {
         match Config::read(path) {
             Ok(new) => {
                 take_in(&running, &logs, &config, &new);
@@ -87,10 +96,11 @@ fn take_in(running: &Running, logs: &Logs, old: &Config, new: &Config) {
     running.reload(old, new);
 }
 
-/// Waits for a signal to stop, or for the store to fail.
+/// Waits for a signal to stop, or for the store to fail. SIGHUP and the bell reload.
 pub async fn until_stopped(
     running: &Running,
     signals: &mut Signals,
+    bell: &Notify,
     mut reload: impl FnMut(),
 ) -> ExitCode {
     loop {
@@ -99,6 +109,7 @@ pub async fn until_stopped(
                 Word::Stop => return ExitCode::SUCCESS,
                 Word::Reload => reload(),
             },
+            () = bell.notified() => reload(),
             why = running.failed() => {
                 say(&format!("sammen stops, because what it acknowledges would not be safe: {why}"));
                 return ExitCode::FAILURE;
@@ -123,6 +134,7 @@ fn where_it_listens(running: &Running) -> String {
     words.extend(
         addresses
             .metrics
+            .iter()
             .map(|address| format!("metrics {address}")),
     );
     words.join(", ")

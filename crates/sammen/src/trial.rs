@@ -20,6 +20,7 @@ use sammen_net::credentials::Credentials;
 use sammen_net::password::random_app_password;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::card;
 use crate::config::{Config, Listen, Log, Security};
@@ -121,7 +122,7 @@ fn configuration(data: &Path, ports: Option<u16>) -> anyhow::Result<Config> {
     ];
     config.irc.motd = "A trial on this computer. Everyone here is you.".into();
     config.http.listen = vec![Listen::new(port(4)?, Security::Tls)];
-    config.metrics.listen = Some(port(5)?);
+    config.metrics.listen = vec![port(5)?];
     // Load generators come through here too.
     config.xmpp.stanzas_per_second = 0;
     config.irc.commands_per_second = 0;
@@ -162,7 +163,11 @@ pub async fn run(trial: Trial) -> anyhow::Result<ExitCode> {
             !folder.temporary,
         ))?;
     }
-    let code = until_stopped(&running, &mut signals, || running.reload(&config, &config)).await;
+    let bell = Notify::new();
+    let code = until_stopped(&running, &mut signals, &bell, || {
+        running.reload(&config, &config);
+    })
+    .await;
     running.stop().await;
     drop(folder);
     Ok(code)
@@ -198,7 +203,7 @@ fn line(config: &Config, running: &Running, kept: &Kept, crowd: usize) -> anyhow
             },
             "irc": { "tls": at(&addresses.irc, Security::Tls), "plain": at(&addresses.irc, Security::Plain) },
             "http": { "url": protocols::http_url(config, addresses) },
-            "metrics": addresses.metrics.map(|address| format!("http://{address}")),
+            "metrics": addresses.metrics.first().map(|address| format!("http://{address}")),
         },
     }))
 }

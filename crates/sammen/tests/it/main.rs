@@ -1,0 +1,6 @@
+//! The binary from outside: started, administered, killed, backed up; and what the repository says about itself.
+
+mod config;
+mod imports;
+mod node;
+mod plays;
