@@ -124,6 +124,7 @@ pub static FEATURES: &[&Feature] = &[
     &crate::vcard::FEATURE,
     &crate::private::FEATURE,
     &crate::upload::FEATURE,
+    &crate::muc::FEATURE,
 ];
 
 /// The handler of an IQ; whether the name is known at that address at all is not told apart.

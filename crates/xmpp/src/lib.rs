@@ -5,6 +5,15 @@
 //! core's mailbox → deliver.rs → Client's queue (stream management) → c2s/connection → socket
 //! ```
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a stanza error is rare and answered at once: a box would only add noise"
+)]
+#![allow(
+    clippy::type_complexity,
+    reason = "the table of features is made of function pointers, each written out once"
+)]
+
 pub mod address;
 pub mod avatar;
 pub mod blocking;
@@ -24,6 +33,7 @@ pub mod iq;
 pub mod live_stanza;
 pub mod mam;
 pub mod message;
+pub mod muc;
 pub mod node_resource;
 pub mod pep;
 pub mod presence;

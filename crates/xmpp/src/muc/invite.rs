@@ -1,0 +1,187 @@
+//! XEP-0045 §7.8: mediated invitations. (Direct ones, XEP-0249, are messages between two people.)
+
+use std::sync::Arc;
+
+use sammen_core::address::Address;
+use sammen_core::convo::Convo;
+use sammen_core::event::MembershipChange;
+use sammen_core::live::{Announced, StateChange};
+use sammen_core::ops::rooms;
+use sammen_core::tx::Tx;
+use sammen_core::{Membership, Protocol, Refusal};
+
+use super::enter::is_inside;
+use super::events::room_jid;
+use super::speak::reason;
+use crate::address::Place;
+use crate::client::Client;
+use crate::feature::BoxFuture;
+use crate::server::Server;
+use crate::wire::{Condition, Element, Jid, StanzaError, ns};
+
+/// Most people in one invitation.
+const MOST: usize = 50;
+
+/// A stanza of the room for each client of an account; `to` is put in.
+pub struct ForEach(pub Element);
+
+/// Delivers such a stanza.
+pub fn deliver(client: &Client, stanza: &ForEach) {
+    let mut el = stanza.0.clone();
+    el.set("to", client.jid.to_str());
+    client.send(&el);
+}
+
+fn tell(tx: &mut Tx<'_>, whom: &Address, stanza: Element) {
+    tx.tell_account(
+        whom,
+        StateChange::Custom {
+            key: String::new(),
+            protocol: Protocol::Xmpp,
+            payload: Arc::new(ForEach(stanza)),
+        },
+    );
+}
+
+/// `<x/>` with invitations or a refusal of one.
+pub async fn asked(
+    client: &Arc<Client>,
+    convo: &Arc<Convo>,
+    x: &Element,
+) -> Result<(), StanzaError> {
+    if let Some(decline) = x.find("decline", ns::MUC_USER) {
+        return declined(client, convo, decline).await;
+    }
+    let invites: Vec<&Element> = x.all("invite", ns::MUC_USER).take(MOST).collect();
+    if invites.is_empty() {
+        return Err(Condition::BadRequest.into());
+    }
+    if !is_inside(client, convo.id()) {
+        return Err(Condition::NotAcceptable.into());
+    }
+    for invite in invites {
+        invited(client, convo, invite).await?;
+    }
+    Ok(())
+}
+
+async fn invited(
+    client: &Arc<Client>,
+    convo: &Arc<Convo>,
+    invite: &Element,
+) -> Result<(), StanzaError> {
+    let to = invite.get("to").and_then(|to| Jid::new(to).ok());
+    let to = to.ok_or_else(|| StanzaError::new(Condition::JidMalformed))?;
+    let whom = match client.server.place(&to) {
+        Place::Account(address) => address,
+        Place::Remote(_) => return Err(Condition::RemoteServerNotFound.into()),
+        _ => return Err(Condition::ItemNotFound.into()),
+    };
+    let why = reason(invite);
+    let (by, me) = (client.principal(), client.account.clone());
+    let (id, origin) = (convo.id(), client.plain_origin());
+    let server = client.server.clone();
+    client
+        .node
+        .write(move |tx| {
+            match rooms::invite(tx, &by, id, &whom, why.clone(), &origin) {
+                // A member whose clients are elsewhere is reminded of the room.
+                Err(Refusal::Taken) => {
+                    let convo = tx.convo(id)?;
+                    let stanza = invitation(&server, &convo, &me, why.as_deref());
+                    tell(tx, &whom, stanza);
+                    Ok(())
+                }
+                other => other.map(drop),
+            }
+        })
+        .await?;
+    Ok(())
+}
+
+/// §7.8.2: who got an invitation does not come; who sent it is told.
+async fn declined(
+    client: &Arc<Client>,
+    convo: &Arc<Convo>,
+    decline: &Element,
+) -> Result<(), StanzaError> {
+    let why = reason(decline);
+    let (me, id, origin) = (client.account.clone(), convo.id(), client.plain_origin());
+    let (room, from) = (room_jid(&client.server, convo), client.bare.clone());
+    client
+        .node
+        .write(move |tx| {
+            let convo = tx.convo(id)?;
+            let inviter = convo
+                .member(&me)
+                .filter(|m| m.membership == Membership::Invited)
+                .and_then(|m| m.invited_by.clone())
+                .ok_or(Refusal::NotFound)?;
+            rooms::leave(tx, &me, id, why.clone(), &origin)?;
+            let decline = Element::new(ns::MUC_USER, "decline")
+                .attr("from", from)
+                .children(why.map(|w| Element::new(ns::MUC_USER, "reason").text(w)));
+            let stanza = Element::new(ns::CLIENT, "message")
+                .attr("from", room)
+                .child(Element::new(ns::MUC_USER, "x").child(decline));
+            tell(tx, &inviter, stanza);
+            Ok(())
+        })
+        .await?;
+    Ok(())
+}
+
+/// The invitation as the invited gets it.
+fn invitation(server: &Server, convo: &Convo, by: &Address, why: Option<&str>) -> Element {
+    let invite = Element::new(ns::MUC_USER, "invite")
+        .attr("from", server.bare(by))
+        .children(why.map(|w| Element::new(ns::MUC_USER, "reason").text(w)));
+    let password = convo.conversation.settings.password.as_deref();
+    let x = Element::new(ns::MUC_USER, "x")
+        .child(invite)
+        .children(password.map(|p| Element::new(ns::MUC_USER, "password").text(p)));
+    Element::new(ns::CLIENT, "message")
+        .attr("from", room_jid(server, convo))
+        .child(x)
+}
+
+/// Somebody, on any protocol, invited the account.
+pub fn show(client: &Client, announced: &Announced, change: &MembershipChange) {
+    let by = &announced.event.author;
+    let stanza = invitation(
+        &client.server,
+        &announced.convo,
+        by,
+        change.reason.as_deref(),
+    )
+    .attr("id", announced.event.id.to_string());
+    deliver(client, &ForEach(stanza));
+}
+
+/// Invitations that nobody has answered are shown to a client that becomes available.
+pub fn pending(client: Arc<Client>) -> BoxFuture<()> {
+    Box::pin(async move {
+        let me = client.account.clone();
+        let found = client.node.read(move |node| {
+            let mut waiting = Vec::new();
+            for id in node.store().conversations_of(&me)? {
+                let Some(convo) = node.convo(id)? else {
+                    continue;
+                };
+                let invited = convo.member(&me).filter(|m| {
+                    m.membership == Membership::Invited && !convo.conversation.destroyed
+                });
+                if let Some(by) = invited.and_then(|m| m.invited_by.clone()) {
+                    waiting.push((convo, by));
+                }
+            }
+            Ok(waiting)
+        });
+        for (convo, by) in found.await.unwrap_or_default() {
+            deliver(
+                &client,
+                &ForEach(invitation(&client.server, &convo, &by, None)),
+            );
+        }
+    })
+}
