@@ -436,7 +436,7 @@ fn occupant(s: &mut Session, change: &OccupantChange) {
             };
             let nick = s.me().nick.clone();
             let line = s
-                .from_server("KICK")
+                .server_line("KICK")
                 .param(channel)
                 .param(nick)
                 .trailing(text);
@@ -513,7 +513,7 @@ fn done(s: &mut Session, ticket: u64, result: Result<Sent, Refusal>) {
     match result {
         Ok(_) => {
             if let Some(label) = pending.label {
-                let line = s.from_server("ACK").finish();
+                let line = s.server_line("ACK").finish();
                 s.emit(tagged(&line.into(), &label_tag(&label)));
             }
         }

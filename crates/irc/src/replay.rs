@@ -222,7 +222,7 @@ async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, upt
         let target = target_of(s, &first.convo);
         let batch = s.batch_ref();
         let open = s
-            .from_server("BATCH")
+            .server_line("BATCH")
             .param(format!("+{batch}"))
             .param("chathistory")
             .param(target);
@@ -232,7 +232,7 @@ async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, upt
             let lines = out::event(&server, &a.event, &a.convo, about, view, Some(&batch));
             s.emit(lines.into());
         }
-        let close = s.from_server("BATCH").param(format!("-{batch}"));
+        let close = s.server_line("BATCH").param(format!("-{batch}"));
         s.emit_line(close);
     }
 }

@@ -377,7 +377,7 @@ impl Session {
     }
 
     /// A line from the server, to be completed.
-    pub(crate) fn from_server(&self, command: &str) -> Line {
+    pub(crate) fn server_line(&self, command: &str) -> Line {
         Line::new(&self.server.name).cmd(command)
     }
 
@@ -421,7 +421,7 @@ impl Session {
             };
             reply.line(&self.server.name)
         } else {
-            self.from_server("NOTICE")
+            self.server_line("NOTICE")
                 .param(self.nick())
                 .trailing(format!("{command}: {text}"))
         };
@@ -430,7 +430,7 @@ impl Session {
 
     /// A NOTICE from the server that answers nothing.
     pub(crate) fn notice(&mut self, text: &str) {
-        let line = self.from_server("NOTICE").param(self.nick()).trailing(text);
+        let line = self.server_line("NOTICE").param(self.nick()).trailing(text);
         self.emit_line(line);
     }
 
@@ -462,14 +462,14 @@ impl Session {
             [] if capture.deferred => {}
             // labeled-response: nothing to say is said.
             [] => {
-                let line = self.from_server("ACK").finish();
+                let line = self.server_line("ACK").finish();
                 self.emit(tagged(&line.into(), &label));
             }
             [one] => self.emit(tagged(one, &label)),
             many => {
                 let batch = self.batch_ref();
                 let open = self
-                    .from_server("BATCH")
+                    .server_line("BATCH")
                     .param(format!("+{batch}"))
                     .param("labeled-response")
                     .finish();
@@ -482,7 +482,7 @@ impl Session {
                         self.emit(tagged(line, &inside));
                     }
                 }
-                let end = self.from_server("BATCH").param(format!("-{batch}"));
+                let end = self.server_line("BATCH").param(format!("-{batch}"));
                 self.emit_line(end);
             }
         }

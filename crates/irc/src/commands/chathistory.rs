@@ -243,7 +243,7 @@ async fn send(s: &mut Session, target: &str, convo: Option<Arc<Convo>>, events: 
     let batch = s.has(Cap::Batch).then(|| s.batch_ref());
     if let Some(batch) = &batch {
         let line = s
-            .from_server("BATCH")
+            .server_line("BATCH")
             .param(format!("+{batch}"))
             .param("chathistory")
             .param(target);
@@ -283,7 +283,7 @@ async fn send(s: &mut Session, target: &str, convo: Option<Arc<Convo>>, events: 
         }
     }
     if let Some(batch) = batch {
-        let line = s.from_server("BATCH").param(format!("-{batch}"));
+        let line = s.server_line("BATCH").param(format!("-{batch}"));
         s.reply(line);
     }
 }
@@ -358,7 +358,7 @@ async fn targets(s: &mut Session, m: &Message<'_>) {
     let batch = s.has(Cap::Batch).then(|| s.batch_ref());
     if let Some(batch) = &batch {
         let line = s
-            .from_server("BATCH")
+            .server_line("BATCH")
             .param(format!("+{batch}"))
             .param("draft/chathistory-targets");
         s.reply(line);
@@ -366,7 +366,7 @@ async fn targets(s: &mut Session, m: &Message<'_>) {
     for (at, convo) in found.into_iter().take(limit) {
         let target = crate::replay::target_of(s, &convo);
         let line = s
-            .from_server("CHATHISTORY")
+            .server_line("CHATHISTORY")
             .param("TARGETS")
             .param(target)
             .param(time::format(at.0));
@@ -377,7 +377,7 @@ async fn targets(s: &mut Session, m: &Message<'_>) {
         s.reply(line);
     }
     if let Some(batch) = batch {
-        let line = s.from_server("BATCH").param(format!("-{batch}"));
+        let line = s.server_line("BATCH").param(format!("-{batch}"));
         s.reply(line);
     }
 }

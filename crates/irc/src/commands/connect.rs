@@ -135,7 +135,7 @@ pub(crate) async fn ping(s: &mut Session, m: &Message<'_>) {
         );
     };
     let name = s.server.name.clone();
-    let line = s.from_server("PONG").param(name).trailing(token);
+    let line = s.server_line("PONG").param(name).trailing(token);
     s.reply(line);
 }
 

@@ -13,7 +13,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let text = run(s, &words).await;
     let line = s
-        .from_server("NOTE")
+        .server_line("NOTE")
         .param("CONTACT")
         .param("DONE")
         .trailing(&text);
@@ -21,7 +21,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
         s.reply(line);
     } else {
         let nick = s.me().nick.clone();
-        let line = s.from_server("NOTICE").param(nick).trailing(text);
+        let line = s.server_line("NOTICE").param(nick).trailing(text);
         s.reply(line);
     }
 }

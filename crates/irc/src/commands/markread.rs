@@ -99,7 +99,7 @@ pub(crate) fn send(s: &mut Session, target: &str, at: Option<Timestamp>) {
         Some(at) => format!("timestamp={}", time::format(at.0)),
         None => "*".to_owned(),
     };
-    let line = s.from_server("MARKREAD").param(target).param(value);
+    let line = s.server_line("MARKREAD").param(target).param(value);
     s.reply(line);
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn told(s: &mut Session, id: ConversationId, at: Timestamp) {
     };
     let target = crate::replay::target_of(s, &convo);
     let line = s
-        .from_server("MARKREAD")
+        .server_line("MARKREAD")
         .param(target)
         .param(format!("timestamp={}", time::format(at.0)));
     s.emit_line(line);

@@ -132,7 +132,7 @@ fn show(s: &mut Session, target: &str, values: Vec<(String, Option<String>)>) {
     let batch = s.has(Cap::Batch).then(|| s.batch_ref());
     if let Some(batch) = &batch {
         let line = s
-            .from_server("BATCH")
+            .server_line("BATCH")
             .param(format!("+{batch}"))
             .param("metadata")
             .param(target);
@@ -140,7 +140,7 @@ fn show(s: &mut Session, target: &str, values: Vec<(String, Option<String>)>) {
     }
     for (key, value) in values {
         let line = if !valid_key(&key) {
-            s.from_server("FAIL")
+            s.server_line("FAIL")
                 .param("METADATA")
                 .param(codes::KEY_INVALID)
                 .param(&key)
@@ -162,7 +162,7 @@ fn show(s: &mut Session, target: &str, values: Vec<(String, Option<String>)>) {
         s.reply(line);
     }
     if let Some(batch) = batch {
-        let line = s.from_server("BATCH").param(format!("-{batch}"));
+        let line = s.server_line("BATCH").param(format!("-{batch}"));
         s.reply(line);
     }
 }

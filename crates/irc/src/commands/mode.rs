@@ -224,14 +224,8 @@ async fn configure(s: &mut Session, convo: &Arc<Convo>, channel: &str, changes: 
                 }
             }
         }
-        if change.mode == 'l'
-            && change.set
-            && !change
-                .arg
-                .as_deref()
-                .and_then(|a| a.parse::<u32>().ok())
-                .is_some_and(|n| n > 0)
-        {
+        let number = change.arg.as_deref().and_then(|a| a.parse::<u32>().ok());
+        if change.mode == 'l' && change.set && number.is_none_or(|n| n == 0) {
             let middle = [channel, "l", change.arg.as_deref().unwrap_or("*")];
             s.numeric(
                 Numeric::ERR_INVALIDMODEPARAM,

@@ -68,9 +68,12 @@ fn add(s: &mut Session, nicks: &str) {
 fn tell(s: &mut Session, people: &[Address]) {
     let (mut here, mut gone) = (Vec::new(), Vec::new());
     for who in people {
-        if s.may_see(who) && s.server.presence(who).is_some() {
+        let now = s.server.presence(who).filter(|_| s.may_see(who));
+        if let Some(away) = now {
+            s.me_mut().told_away.insert(who.clone(), away.is_some());
             here.push(s.server.names.mask(who));
         } else {
+            s.me_mut().told_away.remove(who);
             gone.push(s.server.names.nick(who));
         }
     }
@@ -107,6 +110,8 @@ pub(crate) fn presence(s: &mut Session, who: &Address) {
     let nick = s.server.names.nick(who);
     let mask = s.server.names.mask(who);
     match now {
+        // They are known to be gone.
+        None if told.is_none() => {}
         None => {
             s.me_mut().told_away.remove(who);
             let line = s.numeric_line(Numeric::RPL_MONOFFLINE, &[]).trailing(nick);

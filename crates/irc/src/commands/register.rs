@@ -49,7 +49,7 @@ pub(crate) async fn register(s: &mut Session, m: &Message<'_>) {
         Ok(address) => {
             let text = "Account created";
             let line = s
-                .from_server("REGISTER")
+                .server_line("REGISTER")
                 .param("SUCCESS")
                 .param(&account)
                 .trailing(text);

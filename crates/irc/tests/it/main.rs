@@ -1,0 +1,16 @@
+//! Plays between people on the IRC side of a node in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
+mod history;
+mod hostile;
+mod messages;
+mod people;
+mod rooms;
+mod sign_in;
+mod translation;
+mod world;

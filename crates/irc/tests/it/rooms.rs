@@ -1,0 +1,218 @@
+//! Rooms: joining, ranks, modes, kicks, bans, invitations, always-on membership.
+
+use crate::world::{MODERN, World, bare, none, one};
+
+#[tokio::test]
+async fn who_disconnects_stays_in_the_room() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    bob.sends("QUIT").await;
+    bob.rest().await;
+    bob.task.await.unwrap();
+    let lines = alice.syncs().await;
+    none(&lines, "PART");
+    none(&lines, "QUIT");
+    one(&lines, "bob!bob@example.org AWAY :away");
+    one(&alice.does("NAMES #town").await, "bob");
+    let mut bob = world.stranger();
+    bob.signs_in("bob", crate::world::PASSWORD, "").await;
+    let lines = bob.syncs().await;
+    one(&lines, ":bob!bob@example.org JOIN #town");
+    let lines = alice.syncs().await;
+    none(&lines, "JOIN");
+    assert!(one(&lines, " AWAY").ends_with("AWAY"));
+}
+
+#[tokio::test]
+async fn joining_parting_topic_and_names() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let lines = alice.does("JOIN #Town").await;
+    assert_eq!(lines[0], ":alice!alice@example.org JOIN #town alice :alice");
+    one(&lines, " 353 alice @ #town :~@alice");
+    let mut bob = world.enters("bob", "").await;
+    alice.does("TOPIC #town :market day").await;
+    let lines = bob.does("JOIN #town").await;
+    one(&lines, " 332 bob #town :market day");
+    one(&lines, " 333 bob #town alice!alice@example.org ");
+    one(&bob.does("TOPIC #town :mine").await, " 482 bob #town ");
+    alice.does("MODE #town -t").await;
+    bob.does("TOPIC #town :ours").await;
+    one(&alice.syncs().await, "TOPIC #town :ours");
+    let lines = alice.does("@label=p PART #town :bye").await;
+    let line = one(&lines, "PART #town :bye");
+    assert_eq!(crate::world::tag(line, "label"), Some("p"));
+    one(
+        &bob.syncs().await,
+        ":alice!alice@example.org PART #town :bye",
+    );
+    one(
+        &alice.does("PRIVMSG #town :again").await,
+        " 404 alice #town ",
+    );
+    one(&alice.does("PART #town").await, " 442 alice #town ");
+    one(&alice.does("PART #nowhere").await, " 403 alice #nowhere ");
+}
+
+#[tokio::test]
+async fn ranks_are_standings_and_roles() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    for (asked, told) in [
+        ("+o bob", "+o bob"),
+        ("-o bob", "-o bob"),
+        ("+a bob", "+ao bob bob"),
+        ("-a bob", "-ao bob bob"),
+        ("+m", "+m"),
+    ] {
+        alice.does(&format!("MODE #town {asked}")).await;
+        let lines = bob.syncs().await;
+        one(
+            &lines,
+            &format!(":alice!alice@example.org MODE #town {told}"),
+        );
+    }
+    one(&bob.does("MODE #town +o alice").await, " 482 ");
+    let mut carol = world.enters("carol", "").await;
+    carol.does("JOIN #town").await;
+    one(
+        &carol.does("PRIVMSG #town :may I").await,
+        " 404 carol #town ",
+    );
+    alice.does("MODE #town +v carol").await;
+    one(&carol.syncs().await, "MODE #town +v carol");
+    none(&carol.does("PRIVMSG #town :thanks").await, " 404 ");
+    one(&carol.does("NAMES #town").await, "+carol");
+    alice.does("MODE #town -v carol").await;
+    one(&carol.syncs().await, "MODE #town -v carol");
+}
+
+#[tokio::test]
+async fn kicks_and_bans_hold_on_every_protocol() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    alice.does("KICK #town bob :out").await;
+    one(
+        &bob.syncs().await,
+        ":alice!alice@example.org KICK #town bob :out",
+    );
+    none(&bob.does("JOIN #town").await, " 474 ");
+    let lines = alice.does("MODE #town +b bob!*@*").await;
+    one(&lines, "MODE #town +b bob!*@*");
+    one(&lines, "KICK #town bob");
+    one(&bob.does("JOIN #town").await, " 474 bob #town ");
+    one(
+        &alice.does("MODE #town b").await,
+        " 367 alice #town bob!*@*",
+    );
+    let room = sammen_core::Address::new("#town@example.org").unwrap();
+    let convo = world.node.room(&room).unwrap().unwrap();
+    let standing = convo.standing(&crate::world::address("bob"));
+    assert_eq!(standing, sammen_core::Standing::Outcast);
+    alice.does("MODE #town -b $a:bob").await;
+    none(&bob.does("JOIN #town").await, " 474 ");
+    // A mask that means many is kept as a mask.
+    bob.does("PART #town").await;
+    alice.does("MODE #town +b *!*@example.*").await;
+    one(&bob.does("JOIN #town").await, " 474 bob #town ");
+    alice.does("MODE #town +e $a:bob").await;
+    none(&bob.does("JOIN #town").await, " 474 ");
+}
+
+#[tokio::test]
+async fn keys_limits_and_invitations() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    one(
+        &alice.does("MODE #town +k sesame").await,
+        "MODE #town +k sesame",
+    );
+    one(&bob.does("JOIN #town wrong").await, " 475 bob #town ");
+    none(&bob.does("JOIN #town sesame").await, " 475 ");
+    one(
+        &bob.does("MODE #town").await,
+        " 324 bob #town +nRstk sesame",
+    );
+    bob.does("PART #town").await;
+    alice.does("MODE #town -k *").await;
+    alice.does("MODE #town +l 1").await;
+    one(&bob.does("JOIN #town").await, " 471 bob #town ");
+    alice.does("MODE #town -l+i").await;
+    one(&bob.does("JOIN #town").await, " 473 bob #town ");
+    one(
+        &alice.does("INVITE bob #town").await,
+        " 341 alice bob #town",
+    );
+    one(
+        &bob.syncs().await,
+        ":alice!alice@example.org INVITE bob #town",
+    );
+    one(&bob.does("INVITE").await, " 336 bob #town");
+    none(&bob.does("JOIN #town").await, " 473 ");
+    one(
+        &alice.does("INVITE bob #town").await,
+        " 443 alice bob #town ",
+    );
+    one(&alice.does("MODE #town +x").await, " 472 ");
+    one(&alice.does("MODE #town +l many").await, " 696 ");
+}
+
+#[tokio::test]
+async fn only_listed_rooms_and_ones_own_can_be_looked_into() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    alice.does("JOIN #secret").await;
+    alice.does("TOPIC #secret :plans").await;
+    for command in [
+        "LIST",
+        "LIST #secret",
+        "NAMES #secret",
+        "TOPIC #secret",
+        "WHO #secret",
+        "MODE #secret",
+        "CHATHISTORY LATEST #secret * 10",
+        "WHO alice",
+        "METADATA #secret LIST",
+        "WHOIS alice",
+    ] {
+        let lines = bob.does(command).await;
+        none(&lines, "plans");
+        assert!(
+            !lines.iter().any(|l| l.contains(" 353 ")
+                || l.contains(" 352 ")
+                || l.contains(" 319 ")
+                || l.contains(" 324 ")),
+            "{command}: {lines:#?}"
+        );
+    }
+    alice.does("MODE #secret -s").await;
+    let lines = bob.does("LIST").await;
+    assert!(bare(one(&lines, " 322 ")).ends_with("322 bob #secret 1 :plans"));
+    for (condition, found) in [
+        (">0", true),
+        (">1", false),
+        ("#se*", true),
+        ("!#se*", false),
+        ("C>5", false),
+        ("C<5", true),
+    ] {
+        let lines = bob.does(&format!("LIST {condition}")).await;
+        assert_eq!(
+            lines.iter().any(|l| l.contains(" 322 ")),
+            found,
+            "{condition}"
+        );
+    }
+}
