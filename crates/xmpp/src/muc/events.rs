@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sammen_core::address::Address;
 use sammen_core::convo::Convo;
 use sammen_core::event::{
     Content, Event, MembershipAction, MembershipChange, RelationKind, RoomChange,
@@ -199,6 +200,11 @@ pub fn message(
             let message = Element::new(ns::CLIENT, "message").child(subject(topic));
             Payload::of(&message).bytes().clone()
         }
+        (None, Content::Erased { by: Some(by), .. }) if *by != event.author => {
+            let message = Element::new(ns::CLIENT, "message")
+                .child(outgoing::tombstone(event).child(moderated_by(server, convo, by)));
+            Payload::of(&message).bytes().clone()
+        }
         (None, _) => outgoing::payload(&Scene {
             event,
             target: about,
@@ -242,9 +248,7 @@ fn moderation(
         _ => None,
     };
     let reason = |ns| why.clone().map(|r| Element::new(ns, "reason").text(r));
-    let moderated = Element::new(ns::MODERATE, "moderated")
-        .attr("by", by.clone())
-        .children(occupant_id.clone());
+    let moderated = moderated_by(server, convo, &event.author);
     let retract = Element::new(ns::RETRACT, "retract")
         .attr("id", id.clone())
         .child(moderated)
@@ -258,6 +262,19 @@ fn moderation(
         .attr("id", id)
         .child(older);
     vec![retract, apply, Element::new(ns::HINTS, "store")]
+}
+
+/// Who moderated a message.
+fn moderated_by(server: &Server, convo: &Convo, who: &Address) -> Element {
+    let by = format!(
+        "{}/{}",
+        room_jid(server, convo),
+        occupant::nick_of(convo, who)
+    );
+    let shared = Rooms::of(server);
+    Element::new(ns::MODERATE, "moderated")
+        .attr("by", by)
+        .children(shared.key().map(|k| k.element(convo.id(), who)))
 }
 
 /// §7.5: a private message; the sender's other clients get a carbon copy of it.

@@ -7,6 +7,7 @@ mod contacts;
 mod desk;
 mod meaning;
 mod messages;
+mod muc;
 mod people;
 mod pep;
 mod pep_limits;

@@ -254,6 +254,13 @@ impl Person {
         assert!(!self.kept.iter().any(fits), "{:?}", self.kept);
     }
 
+    /// Everything that has come and fits, in order; others are kept.
+    pub fn takes(&mut self, fits: impl Fn(&Element) -> bool) -> Vec<Element> {
+        let (taken, kept) = std::mem::take(&mut self.kept).into_iter().partition(fits);
+        self.kept = kept;
+        taken
+    }
+
     /// Writes a chat message.
     pub async fn says(&mut self, to: &str, text: &str) {
         let id = format!("m-{}", text.replace(' ', "-"));
