@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sammen_core::Protocol;
 use sammen_core::event::{Content, Event};
 use sammen_core::live::{Announced, StateChange, Typing};
 use sammen_core::mailbox::{CloseReason, Delivery};
+use sammen_core::{Device, Protocol};
 
 use crate::c2s::sm;
 use crate::client::Client;
@@ -14,7 +14,7 @@ use crate::feature::FEATURES;
 use crate::live_stanza::LiveStanza;
 use crate::translate::outgoing::{self, Scene};
 use crate::translate::{self, Envelope};
-use crate::wire::{Context, ns, write};
+use crate::wire::{Context, Element, ns, write};
 use crate::{blocking, carbons, message, presence, roster, time};
 
 /// Forms of events that this crate keeps with them (see [`Announced::form`]); rooms have their own from 16 on.
@@ -58,6 +58,7 @@ pub async fn one(client: &Arc<Client>, delivery: Delivery) -> Option<CloseReason
 
 /// A committed event.
 pub async fn event(client: &Arc<Client>, announced: &Arc<Announced>) {
+    client.out.lock().show(announced.event.seq);
     if announced.convo.is_room() {
         if let Some(room) = FEATURES.iter().find_map(|f| f.room_event) {
             room(client, announced);
@@ -65,6 +66,7 @@ pub async fn event(client: &Arc<Client>, announced: &Arc<Announced>) {
     } else {
         direct(client, announced).await;
     }
+    client.out.lock().shown();
     let mut state = client.state.lock();
     state.cursor = state.cursor.max(announced.event.seq);
 }
@@ -303,6 +305,9 @@ async fn state(client: &Arc<Client>, change: &Arc<StateChange>) {
                 typed(client, who, *typing);
             }
         }
+        StateChange::SignedIn { device } if device.id != client.device.id => {
+            signed_in(client, device);
+        }
         StateChange::Custom {
             protocol: Protocol::Xmpp,
             payload,
@@ -363,4 +368,31 @@ fn typed(client: &Client, who: &sammen_core::Address, typing: Typing) {
             Context::CLIENT,
         );
     });
+}
+
+/// Another device signed in for the first time: its owner should know.
+fn signed_in(client: &Client, device: &Device) {
+    {
+        let state = client.state.lock();
+        if !state.available || state.priority < 0 {
+            return;
+        }
+    }
+    let what = device.label.as_deref().unwrap_or("without a name");
+    let with = match &device.credential {
+        Some(credential) => format!("the app password {credential:?}"),
+        None => "your passphrase".to_owned(),
+    };
+    let protocol = device.protocol.name();
+    let text = format!(
+        "A new device ({what}, {protocol}) signed in to your account with {with}. \
+         If that was not you, change your passphrase."
+    );
+    let message = Element::new(ns::CLIENT, "message")
+        .attr("from", client.server.domain().as_str())
+        .attr("to", client.jid.to_str())
+        .attr("type", "headline")
+        .child(Element::new(ns::CLIENT, "subject").text("New device"))
+        .child(Element::new(ns::CLIENT, "body").text(text));
+    client.send(&message);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sammen_core::mailbox::CloseReason;
+use sammen_core::{Account, ops};
 use sammen_net::CancellationToken;
 use sammen_net::sasl::Channel;
 use tokio::sync::OwnedMutexGuard;
@@ -193,9 +194,13 @@ async fn run<W: Wire>(client: &Arc<Client>, wire: &mut W, carrier: Carrier) -> E
     let _ = carrier;
     loop {
         flush_out(client, wire);
-        if client.out.lock().overdue() {
-            return End::Gone;
-        }
+        let listens = {
+            let out = client.out.lock();
+            if out.overflows() {
+                return End::Gone;
+            }
+            !out.overdue()
+        };
         if !wire.has_room() {
             // A slow reader: neither its stanzas nor its mailbox are looked at until it reads on.
             tokio::select! {
@@ -209,7 +214,7 @@ async fn run<W: Wire>(client: &Arc<Client>, wire: &mut W, carrier: Carrier) -> E
         tokio::select! {
             biased;
             () = client.taken.notified() => return End::Taken,
-            () = client.session.mailbox.receive(&mut deliveries, DELIVERIES) => {
+            () = client.session.mailbox.receive(&mut deliveries, DELIVERIES), if listens => {
                 for delivery in deliveries.drain(..) {
                     if let Some(why) = deliver::one(client, delivery).await {
                         return End::Over(why);
@@ -309,8 +314,27 @@ async fn over(driven: &Driven) {
             gone(client.clone()).await;
         }
     }
+    let reached = client.out.lock().reached();
+    let reached = reached.unwrap_or_else(|| client.state.lock().cursor);
     if let Err(why) = client.node.sign_out(&client.session).await {
         tracing::warn!(%why, "a session did not end cleanly");
+    }
+    // What did not reach it waits for the next client, as if it had come while nobody was there (XEP-0198 §8.2).
+    let missed = |a: &Account| a.offline_since.is_some_and(|since| reached < since);
+    let account = client.account.clone();
+    if client
+        .node
+        .account(&account)
+        .ok()
+        .flatten()
+        .is_some_and(|a| missed(&a))
+    {
+        let write = client.node.write(move |tx| {
+            ops::accounts::change(tx, &account, |a| {
+                a.offline_since = a.offline_since.map(|since| since.min(reached));
+            })
+        });
+        let _ = write.await;
     }
 }
 

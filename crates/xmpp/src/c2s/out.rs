@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use sammen_core::Seq;
 
 use crate::wire::{Context, Element, Str, write};
 
@@ -19,6 +20,9 @@ pub struct Out {
     sm: Option<Sm>,
     most_unacked: usize,
     inactive: bool,
+    /// Everything up to here was sent, but for the event that is being written.
+    seq: Seq,
+    showing: bool,
     held: Vec<(Str, Bytes)>,
 }
 
@@ -27,8 +31,8 @@ pub struct Out {
 pub struct Sm {
     /// Stanzas that the client said it has.
     acked: u32,
-    /// Sent and not acknowledged; empty pieces where nothing is kept.
-    unacked: VecDeque<Bytes>,
+    /// Sent and not acknowledged, each with the first seq that reaches the client with it or later.
+    unacked: VecDeque<(Bytes, Seq)>,
     /// An answer to `<r/>` is due.
     asked: bool,
     /// Stanzas were sent since the last `<r/>`.
@@ -54,8 +58,36 @@ impl Out {
             sm: None,
             most_unacked,
             inactive: false,
+            seq: Seq(0),
+            showing: false,
             held: Vec::new(),
         }
+    }
+
+    /// What comes next shows the event of this seq, until [`Out::shown`].
+    pub fn show(&mut self, seq: Seq) {
+        self.seq = self.seq.max(seq);
+        self.showing = true;
+    }
+
+    /// The event is written.
+    pub fn shown(&mut self) {
+        self.showing = false;
+    }
+
+    /// The first seq that reaches the client with the next stanza or later.
+    fn mark(&self) -> Seq {
+        if self.showing {
+            self.seq
+        } else {
+            Seq(self.seq.0 + 1)
+        }
+    }
+
+    /// Everything up to here reached the client, as far as it said; `None` where it has all that was sent.
+    pub fn reached(&self) -> Option<Seq> {
+        let (_, seq) = self.sm.as_ref()?.unacked.front()?;
+        Some(Seq(seq.0.saturating_sub(1)))
     }
 
     /// Adds a stanza.
@@ -133,8 +165,9 @@ impl Out {
     }
 
     fn push(&mut self, stanza: Bytes) {
+        let mark = self.mark();
         if let Some(sm) = &mut self.sm {
-            sm.unacked.push_back(stanza.clone());
+            sm.unacked.push_back((stanza.clone(), mark));
             sm.news = true;
         }
         self.raw(stanza);
@@ -171,11 +204,18 @@ impl Out {
         self.scratch = BytesMut::new();
     }
 
-    /// Too many stanzas wait for the client's acknowledgement.
+    /// Too many stanzas wait for the client's acknowledgement: nothing more is taken from its mailbox.
     pub fn overdue(&self) -> bool {
         self.sm
             .as_ref()
             .is_some_and(|sm| sm.unacked.len() > self.most_unacked)
+    }
+
+    /// Far too many do: answers alone have filled the queue.
+    pub fn overflows(&self) -> bool {
+        self.sm
+            .as_ref()
+            .is_some_and(|sm| sm.unacked.len() / 2 > self.most_unacked)
     }
 
     /// XEP-0198 §3: counting begins.
@@ -187,7 +227,7 @@ impl Out {
     pub fn restore(&mut self, acked: u32, unacked: Vec<Bytes>) {
         self.sm = Some(Sm {
             acked,
-            unacked: unacked.into(),
+            unacked: unacked.into_iter().map(|b| (b, self.seq)).collect(),
             ..Sm::default()
         });
     }
@@ -230,7 +270,7 @@ impl Out {
         let Some(sm) = &mut self.sm else { return };
         sm.asked = false;
         sm.news = !sm.unacked.is_empty();
-        for stanza in &sm.unacked {
+        for (stanza, _) in &sm.unacked {
             self.ready_bytes += stanza.len();
             self.ready.push_back(stanza.clone());
         }
@@ -241,7 +281,13 @@ impl Out {
     pub fn checkpoint(&mut self) -> Option<(u32, Vec<Bytes>)> {
         self.release();
         let sm = self.sm.as_ref()?;
-        Some((sm.acked, sm.unacked.iter().cloned().collect()))
+        Some((
+            sm.acked,
+            sm.unacked
+                .iter()
+                .map(|(stanza, _)| stanza.clone())
+                .collect(),
+        ))
     }
 }
 

@@ -29,7 +29,7 @@ async fn alice_writes_to_bob_and_her_phone_has_a_copy() {
         (archived.get("id"), archived.get("by")),
         (id.get("id"), Some("alice@localhost"))
     );
-    desk.has_nothing(|el| el.name() == "message").await;
+    desk.has_nothing(|el| el.get("type") == Some("chat")).await;
     // An answer to the desk alone reaches the phone as a copy.
     bob.says("alice@localhost/desk", "yes").await;
     desk.hears("yes").await;
@@ -99,6 +99,10 @@ async fn who_is_not_there_is_not_told_from_who_never_was() {
     while bob.fresh().await.is_some() {}
     let mut bob = house.arrives("bob", "again").await;
     bob.has_nothing(|el| el.name() == "message").await;
+    // His owner is told of another new device.
+    house.arrives("bob", "third").await;
+    let told = bob.expect(|el| el.get("type") == Some("headline")).await;
+    assert!(told.find_text("body", ns::CLIENT).unwrap().contains("third"));
 }
 
 #[tokio::test]
@@ -161,7 +165,7 @@ async fn an_inactive_client_hears_messages_at_once_and_presence_later() {
     bob.says("alice@localhost", "now").await;
     loop {
         let el = alice.next().await;
-        if el.name() == "message" {
+        if el.find_text("body", ns::CLIENT).as_deref() == Some("now") {
             panic!("presence comes before what is important");
         }
         if el.find_text("show", ns::CLIENT).as_deref() == Some("away") {

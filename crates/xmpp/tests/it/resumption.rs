@@ -158,3 +158,31 @@ async fn who_claims_more_than_was_sent_is_put_right() {
     let error = alice.expect(|el| el.is("error", ns::STREAM)).await;
     assert!(error.has("handled-count-too-high", ns::SM));
 }
+
+#[tokio::test]
+async fn what_a_client_that_never_came_back_missed_waits_for_the_next() {
+    let config = Config {
+        hibernation: std::time::Duration::from_millis(1),
+        ..Config::default()
+    };
+    let house = House::configured(config).await;
+    let mut bob = house.arrives("bob", "home").await;
+    let mut alice = house.signs_in("alice", "desk").await;
+    enables(&mut alice).await;
+    alice.send("<presence/><presence to='bob@localhost'/>").await;
+    bob.expect(|el| el.get("from") == Some("alice@localhost/desk")).await;
+    bob.says("alice@localhost", "had").await;
+    alice.hears("had").await;
+    // Her presence and `had`.
+    alice.send("<a xmlns='urn:xmpp:sm:3' h='2'/>").await;
+    alice.settles().await;
+    bob.says("alice@localhost", "lost").await;
+    alice.hears("lost").await;
+    drop(alice);
+    bob.expect(|el| el.get("type") == Some("unavailable")).await;
+    let mut alice = house.arrives("alice", "phone").await;
+    let late = alice.hears("lost").await;
+    assert!(late.has("delay", ns::DELAY));
+    alice.has_nothing(|el| el.find_text("body", ns::CLIENT).as_deref() == Some("had")).await;
+    bob.has_nothing(|el| el.get("type") == Some("error")).await;
+}
