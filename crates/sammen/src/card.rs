@@ -132,16 +132,21 @@ Choose one card for Alice and one for Bob, and type what stands there.\n"
     )?;
     card(
         out,
-        "Dino, Gajim (XMPP, as Alice)",
+        "Gajim (XMPP, as Alice)",
         &[
-            &format!("address alice@{domain}, password {alice_pw}"),
-            "Gajim: Add Account, Advanced Settings, custom hostname:",
-            &format!("     127.0.0.1, port {direct_tls}, type TLS (or port {c2s}, START TLS)"),
-            "     it shows the unknown certificate: accept it",
             &format!(
-                "Dino has no field for a port: give it {c2s} as the service _xmpp-client of {domain} in your DNS,"
+                "address alice@{domain}, password {alice_pw}, Advanced Settings, custom hostname:"
             ),
-            "     or use another client on this computer",
+            &format!("127.0.0.1, port {c2s}, type START TLS (or port {direct_tls}, type TLS)"),
+            "it shows a certificate that it does not know: accept it",
+        ],
+    )?;
+    card(
+        out,
+        "Dino (XMPP, as Alice)",
+        &[
+            "it asks for no port: start the node with `sammen try --ports 5222`, then",
+            &format!("address alice@{domain} and the password are enough"),
         ],
     )?;
     card(
@@ -157,10 +162,12 @@ Choose one card for Alice and one for Bob, and type what stands there.\n"
         out,
         "slixmpp (Python, as Alice)",
         &[
-            "import ssl, slixmpp",
+            "import slixmpp",
             &format!("me = slixmpp.ClientXMPP('alice@{domain}', '{alice_pw}')"),
             &format!("me.ssl_context.load_verify_locations('{ca}')"),
             "me.enable_direct_tls = False",
+            "async def hello(_): me.send_presence(); me.send_message(f'bob@{me.boundjid.domain}', 'hello Bob', mtype='chat')",
+            "me.add_event_handler('session_start', hello)",
             &format!("me.connect('127.0.0.1', {c2s}); me.loop.run_forever()"),
         ],
     )?;
