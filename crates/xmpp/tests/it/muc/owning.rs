@@ -1,0 +1,241 @@
+//! What owners do: configuration, encryption, picture, the end.
+
+use sammen_xmpp::wire::ns;
+
+use super::{TOWN, codes, condition, field, item, ok, rank, rank_of, town};
+use crate::people::{House, written};
+
+#[tokio::test]
+async fn the_owner_configures_and_everyone_hears_of_it() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    alice.joins("alice").await;
+    let form = alice
+        .asks(
+            "get",
+            TOWN,
+            "f",
+            "<query xmlns='http://jabber.org/protocol/muc#owner'/>",
+        )
+        .await;
+    let form = form
+        .first()
+        .unwrap()
+        .find("x", ns::DATA_FORMS)
+        .unwrap()
+        .clone();
+    for (var, value) in [
+        ("FORM_TYPE", ns::MUC_ROOM_CONFIG),
+        ("muc#roomconfig_membersonly", "0"),
+        ("muc#roomconfig_whois", "moderators"),
+        ("muc#roomconfig_persistentroom", "1"),
+        ("muc#roomconfig_maxusers", "none"),
+        ("muc#roomconfig_allowpm", "anyone"),
+        ("muc#roomconfig_roomowners", "alice@localhost"),
+        ("{urn:sammen:room}encryption", "none"),
+    ] {
+        assert_eq!(field(&form, var).as_deref(), Some(value), "{var}");
+    }
+    // An instant room takes it as it is.
+    ok(&alice
+        .asks("set", TOWN, "i", "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>")
+        .await);
+    let mut bob = house.arrives("bob", "home").await;
+    bob.joins("bob").await;
+    let refused = bob
+        .asks(
+            "get",
+            TOWN,
+            "f",
+            "<query xmlns='http://jabber.org/protocol/muc#owner'/>",
+        )
+        .await;
+    assert_eq!(condition(&refused), "forbidden");
+    ok(&alice
+        .configures(&[
+            ("muc#roomconfig_roomname", "The Town"),
+            ("muc#roomconfig_roomdesc", "All of us"),
+            ("muc#roomconfig_publicroom", "1"),
+            ("muc#roomconfig_enablelogging", "1"),
+            ("muc#roomconfig_roomadmins", "bob@localhost"),
+        ])
+        .await);
+    let told = bob.expect(|el| codes(el).contains(&170)).await;
+    assert_eq!(
+        (told.get("from"), told.get("type")),
+        (Some(TOWN), Some("groupchat"))
+    );
+    bob.expect(|el| rank_of(el, "bob") == Some(("admin".into(), "moderator".into())))
+        .await;
+    let (features, form) = bob.looks().await;
+    for feature in [
+        ns::MUC,
+        ns::MAM,
+        ns::OCCUPANT_ID,
+        ns::MUC_STABLE_ID,
+        ns::SID,
+        ns::VCARD_TEMP,
+        "muc_public",
+        "muc_open",
+        "muc_semianonymous",
+        "muc_persistent",
+        "muc_unsecured",
+        "muc_unmoderated",
+    ] {
+        assert!(features.iter().any(|f| f == feature), "{feature}");
+    }
+    assert_eq!(field(&form, "muc#roominfo_occupants").as_deref(), Some("2"));
+    assert!(
+        field(&form, "muc#roominfo_description")
+            .unwrap()
+            .starts_with("All of us\n")
+    );
+    // Everyone reads the history now, also who is not in.
+    alice.tells("for-all").await;
+    alice.hears("for-all").await;
+    let mut carol = house.arrives("carol", "train").await;
+    assert_eq!(carol.reads_archive("").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_room_whose_first_configuration_is_cancelled_is_gone() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    alice.joins("alice").await;
+    ok(&alice
+        .asks("set", TOWN, "c", "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='cancel'/></query>")
+        .await);
+    let out = alice.sees("alice").await;
+    assert!(
+        out.find("x", ns::MUC_USER)
+            .unwrap()
+            .has("destroy", ns::MUC_USER)
+    );
+    let again = alice.joins("alice").await;
+    assert!(codes(&again.own).contains(&201));
+}
+
+#[tokio::test]
+async fn the_owner_destroys_the_room() {
+    let house = House::new().await;
+    let (mut alice, mut bob) = town(&house).await;
+    let destroy = format!(
+        "<query xmlns='{}'><destroy jid='city@rooms.localhost'><reason>moved</reason></destroy></query>",
+        ns::MUC_OWNER
+    );
+    assert_eq!(
+        condition(&bob.asks("set", TOWN, "d", &destroy).await),
+        "forbidden"
+    );
+    ok(&alice.asks("set", TOWN, "d", &destroy).await);
+    let out = bob.sees("bob").await;
+    assert_eq!(
+        (out.get("type"), rank(&out)),
+        (Some("unavailable"), ("none", "none"))
+    );
+    let gone = out
+        .find("x", ns::MUC_USER)
+        .unwrap()
+        .find("destroy", ns::MUC_USER)
+        .unwrap();
+    assert_eq!(gone.get("jid"), Some("city@rooms.localhost"));
+    assert_eq!(
+        gone.find_text("reason", ns::MUC_USER).as_deref(),
+        Some("moved")
+    );
+    let info = bob
+        .asks(
+            "get",
+            TOWN,
+            "i",
+            "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+        )
+        .await;
+    assert_eq!(condition(&info), "item-not-found");
+}
+
+#[tokio::test]
+async fn a_room_bound_to_omemo_is_for_members_who_see_each_other() {
+    let house = House::new().await;
+    let (mut alice, mut bob) = town(&house).await;
+    let secret = "<message to='town@rooms.localhost' type='groupchat' id='e1'><encrypted xmlns='eu.siacs.conversations.axolotl'>\
+        <header sid='1'/><payload>x</payload></encrypted><body>secret</body></message>";
+    alice.send(secret).await;
+    let error = alice.expect(|el| el.get("type") == Some("error")).await;
+    assert_eq!(
+        condition(&error),
+        "not-acceptable",
+        "an unbound room is for every app"
+    );
+    let (features, form) = alice.looks().await;
+    assert!(features.iter().any(|f| f == "muc_semianonymous"));
+    assert!(
+        field(&form, "muc#roominfo_description")
+            .unwrap()
+            .contains("every app")
+    );
+    ok(&alice
+        .ranks("<item jid='bob@localhost' affiliation='member'/>")
+        .await);
+    ok(&alice
+        .configures(&[
+            ("muc#roomconfig_membersonly", "1"),
+            ("muc#roomconfig_whois", "anyone"),
+        ])
+        .await);
+    let told = bob.expect(|el| codes(el).contains(&172)).await;
+    assert_eq!(told.get("from"), Some(TOWN));
+    let seen = bob
+        .expect(|el| rank_of(el, "alice").is_some() && item(el).get("jid").is_some())
+        .await;
+    assert_eq!(item(&seen).get("jid"), Some("alice@localhost/desk"));
+    let (features, _) = bob.looks().await;
+    for feature in ["muc_nonanonymous", "muc_membersonly"] {
+        assert!(features.iter().any(|f| f == feature), "{feature}");
+    }
+    // Apps learn for whom to encrypt.
+    for affiliation in ["owner", "member"] {
+        let query = format!(
+            "<query xmlns='{}'><item affiliation='{affiliation}'/></query>",
+            ns::MUC_ADMIN
+        );
+        let list = bob.asks("get", TOWN, "l", &query).await;
+        assert_eq!(list.first().unwrap().all("item", ns::MUC_ADMIN).count(), 1);
+    }
+    alice.send(secret).await;
+    let heard = bob.hears("secret").await;
+    assert!(heard.has("encrypted", ns::OMEMO));
+    alice.tells("plain").await;
+    let error = alice.expect(|el| el.get("type") == Some("error")).await;
+    assert_eq!(condition(&error), "not-acceptable");
+}
+
+#[tokio::test]
+async fn a_room_has_a_picture() {
+    let house = House::new().await;
+    let (mut alice, mut bob) = town(&house).await;
+    let vcard = "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORwECAw==</BINVAL></PHOTO></vCard>";
+    assert_eq!(
+        condition(&bob.asks("set", TOWN, "vc", vcard).await),
+        "forbidden"
+    );
+    ok(&alice.asks("set", TOWN, "vc", vcard).await);
+    let told = bob
+        .expect(|el| el.name() == "presence" && el.get("from") == Some(TOWN))
+        .await;
+    let hash = told.find("x", ns::VCARD_UPDATE).unwrap();
+    let hash = hash
+        .find_text("photo", ns::VCARD_UPDATE)
+        .unwrap()
+        .into_owned();
+    assert_eq!(hash.len(), 40);
+    let (_, form) = bob.looks().await;
+    assert_eq!(field(&form, "muc#roominfo_avatarhash"), Some(hash));
+    let card = bob
+        .asks("get", TOWN, "vc", "<vCard xmlns='vcard-temp'/>")
+        .await;
+    assert!(written(&card).contains("iVBORwECAw=="));
+    let mut carol = house.arrives("carol", "train").await;
+    let came = carol.joins("carol").await;
+    assert_eq!(came.people[0].get("from"), Some(TOWN));
+}
