@@ -90,6 +90,8 @@ pub struct Client {
     pub(crate) driven: Arc<tokio::sync::Mutex<()>>,
     /// Rings when another connection takes the client over.
     pub(crate) taken: Notify,
+    /// What it has still to get from the log.
+    pub(crate) lag: Mutex<crate::c2s::lag::Lag>,
     /// How it can be resumed, once it asked for that.
     pub(crate) resume: Mutex<Option<crate::c2s::sm::Resume>>,
     /// Its session is over.
@@ -118,6 +120,7 @@ impl Client {
             inbound: Mutex::default(),
             bell: Notify::new(),
             driven: Arc::default(),
+            lag: Mutex::default(),
             resume: Mutex::default(),
             ended: AtomicBool::new(false),
             taken: Notify::new(),

@@ -41,7 +41,7 @@ pub async fn one(client: &Arc<Client>, delivery: Delivery) -> Option<CloseReason
         }
         Delivery::Lagged { after, upto } => {
             let rooms = client.node.live(|live| live.rooms_of(client.session.id));
-            sm::missed(client, rooms, after, upto).await;
+            client.lag.lock().missed(rooms, after, upto);
         }
         Delivery::StateLost => {
             presence::probe(client).await;
@@ -56,8 +56,24 @@ pub async fn one(client: &Arc<Client>, delivery: Delivery) -> Option<CloseReason
     None
 }
 
-/// A committed event.
+/// A committed event. While the client catches up from the log, it comes from there.
 pub async fn event(client: &Arc<Client>, announced: &Arc<Announced>) {
+    let catching_up = {
+        let mut lag = client.lag.lock();
+        if lag.takes(announced) {
+            return;
+        }
+        !lag.is_empty()
+    };
+    show(client, announced).await;
+    if !catching_up {
+        let mut state = client.state.lock();
+        state.cursor = state.cursor.max(announced.event.seq);
+    }
+}
+
+/// Shows an event to the client.
+pub async fn show(client: &Arc<Client>, announced: &Arc<Announced>) {
     client.out.lock().show(announced.event.seq);
     if announced.convo.is_room() {
         if let Some(room) = FEATURES.iter().find_map(|f| f.room_event) {
@@ -67,8 +83,6 @@ pub async fn event(client: &Arc<Client>, announced: &Arc<Announced>) {
         direct(client, announced).await;
     }
     client.out.lock().shown();
-    let mut state = client.state.lock();
-    state.cursor = state.cursor.max(announced.event.seq);
 }
 
 async fn direct(client: &Arc<Client>, announced: &Arc<Announced>) {

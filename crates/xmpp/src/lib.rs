@@ -1,7 +1,7 @@
 //! XMPP for Sammen: the client side (RFC 6120, RFC 6121, RFC 7395).
 //!
 //! ```text
-//! socket → c2s/connection → wire → c2s/session (negotiation) → Client → stanza.rs → feature.rs handlers → core
+//! socket → c2s/connection → wire → c2s/negotiation → Client → stanza.rs → feature.rs handlers → core
 //! core's mailbox → deliver.rs → Client's queue (stream management) → c2s/connection → socket
 //! ```
 

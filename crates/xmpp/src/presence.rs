@@ -14,12 +14,10 @@ use crate::client::{Client, shown};
 use crate::feature::FEATURES;
 use crate::live_stanza::LiveStanza;
 use crate::wire::{Condition, Context, Element, Jid, Payload, StanzaError, Str, ns, write};
-use crate::{caps, deliver, message, node_resource, time};
+use crate::{caps, message, node_resource, time};
 
 /// Most people that a client sends directed presence to.
 const DIRECTED: usize = 1000;
-/// Messages that waited, read at once.
-const PAGE: usize = 256;
 
 /// Presence as a client wrote it: what [`Presence::native`] holds for XMPP.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -150,7 +148,8 @@ async fn broadcast(
     if let (Some(after), true) = (late, with_late)
         && !client.state.lock().read_archive
     {
-        waited(client, after, upto).await;
+        // XEP-0160.
+        client.lag.lock().late(after, upto);
     }
     if first {
         for feature in FEATURES {
@@ -160,25 +159,6 @@ async fn broadcast(
         }
     }
     Ok(())
-}
-
-/// XEP-0160: messages that came while nobody was there.
-async fn waited(client: &Arc<Client>, mut after: Seq, upto: Seq) {
-    loop {
-        let page = client
-            .node
-            .changes(&client.account, Vec::new(), after, upto, PAGE)
-            .await;
-        let Ok(page) = page else { return };
-        let full = page.len() == PAGE;
-        for announced in page {
-            after = announced.event.seq;
-            deliver::late(client, &announced).await;
-        }
-        if !full {
-            return;
-        }
-    }
 }
 
 async fn unavailable(client: &Arc<Client>, el: &Element) -> Result<(), StanzaError> {

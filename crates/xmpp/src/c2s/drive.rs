@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::negotiation::{Carrier, Ground, Negotiation, Step};
-use super::sm;
+use super::{lag, sm};
 use crate::client::Client;
 use crate::server::Server;
 use crate::wire::{Element, Frame, Limits, StreamCondition, StreamError, framing, ns, write};
@@ -22,6 +22,8 @@ use crate::{deliver, feature, presence, stanza};
 
 /// Stanzas on their way to the log; then reading pauses.
 const IN_FLIGHT: usize = 512;
+/// Pieces of output handed to the connection before it is looked at again.
+const PIECES: usize = 32;
 /// Deliveries taken from the mailbox at once.
 const DELIVERIES: usize = 64;
 
@@ -210,6 +212,9 @@ async fn run<W: Wire>(client: &Arc<Client>, wire: &mut W, carrier: Carrier) -> E
             }
             continue;
         }
+        if listens && lag::page(client).await {
+            continue;
+        }
         let reads = client.inbound.lock().waiting() < IN_FLIGHT;
         tokio::select! {
             biased;
@@ -263,8 +268,8 @@ async fn run<W: Wire>(client: &Arc<Client>, wire: &mut W, carrier: Carrier) -> E
 
 fn flush_out<W: Wire>(client: &Client, wire: &mut W) {
     let mut out = client.out.lock();
-    if out.is_due() {
-        out.take(|piece| wire.queue(piece));
+    while out.is_due() && wire.has_room() {
+        out.take(PIECES, |piece| wire.queue(piece));
     }
 }
 
@@ -315,7 +320,9 @@ async fn over(driven: &Driven) {
         }
     }
     let reached = client.out.lock().reached();
-    let reached = reached.unwrap_or_else(|| client.state.lock().cursor);
+    let cursor = client.state.lock().cursor;
+    let behind = client.lag.lock().begins().unwrap_or(cursor);
+    let reached = reached.unwrap_or(cursor).min(behind);
     if let Err(why) = client.node.sign_out(&client.session).await {
         tracing::warn!(%why, "a session did not end cleanly");
     }

@@ -5,6 +5,7 @@ pub mod bind;
 pub mod connection;
 pub mod drive;
 pub mod inbound;
+pub mod lag;
 pub mod negotiation;
 pub mod out;
 pub mod sm;

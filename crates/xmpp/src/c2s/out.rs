@@ -183,12 +183,15 @@ impl Out {
         !self.ready.is_empty()
     }
 
-    /// Moves what waits to the connection, with a request for acknowledgement where one is due.
-    pub fn take(&mut self, mut to: impl FnMut(Bytes)) {
-        for piece in self.ready.drain(..) {
+    /// Moves up to `most` pieces to the connection; after the last one a request for acknowledgement where one is due.
+    pub fn take(&mut self, most: usize, mut to: impl FnMut(Bytes)) {
+        for piece in self.ready.drain(..most.min(self.ready.len())) {
+            self.ready_bytes -= piece.len();
             to(piece);
         }
-        self.ready_bytes = 0;
+        if !self.ready.is_empty() {
+            return;
+        }
         if let Some(sm) = &mut self.sm
             && sm.news
             && !sm.asked
@@ -298,7 +301,7 @@ mod tests {
 
     fn taken(out: &mut Out) -> String {
         let mut all = Vec::new();
-        out.take(|b| all.extend_from_slice(&b));
+        out.take(usize::MAX, |b| all.extend_from_slice(&b));
         String::from_utf8_lossy(&all).into_owned()
     }
 

@@ -13,12 +13,10 @@ use super::drive::{Driven, settle};
 use super::negotiation::{Negotiation, Proven};
 use crate::client::Client;
 use crate::wire::{Condition, Element, StreamCondition, StreamError, ns};
-use crate::{deliver, feature, presence};
+use crate::{feature, presence};
 
 /// Most bytes that are kept of a client over a restart.
 const KEPT_BYTES: usize = 1 << 20;
-/// Events read from the log at once.
-const PAGE: usize = 256;
 
 /// How a client can be resumed.
 #[derive(Clone, Debug)]
@@ -145,7 +143,8 @@ async fn keep(client: &Arc<Client>, id: &str, checkpoint: Option<Checkpoint>) ->
         device.key = format!("stream {id}");
     }
     device.state = state.into();
-    device.cursor = client.state.lock().cursor;
+    let cursor = client.state.lock().cursor;
+    device.cursor = client.lag.lock().begins().map_or(cursor, |b| b.min(cursor));
     device.inbound = client.inbound.lock().handled();
     device.seen = client.node.now();
     let write = client.node.write(move |tx| {
@@ -324,37 +323,11 @@ async fn revive(client: &Arc<Client>) {
         presence::restore(client, kept).await;
     }
     let after = client.state.lock().cursor;
-    missed(client, Vec::new(), after, revival.upto).await;
+    client.lag.lock().missed(Vec::new(), after, revival.upto);
     for (name, kept) in revival.features {
         let feature = feature::FEATURES.iter().find(|f| f.name == name);
         if let Some(restore) = feature.and_then(|f| f.restore) {
             restore(client.clone(), kept).await;
         }
     }
-}
-
-/// Delivers what lies in the log behind `after` up to `upto`: of direct conversations and of these rooms.
-pub async fn missed(
-    client: &Arc<Client>,
-    rooms: Vec<sammen_core::ConversationId>,
-    mut after: Seq,
-    upto: Seq,
-) {
-    while after < upto {
-        let page = client
-            .node
-            .changes(&client.account, rooms.clone(), after, upto, PAGE)
-            .await;
-        let Ok(page) = page else { return };
-        let full = page.len() == PAGE;
-        for announced in page {
-            after = announced.event.seq;
-            deliver::event(client, &announced).await;
-        }
-        if !full {
-            break;
-        }
-    }
-    let mut state = client.state.lock();
-    state.cursor = state.cursor.max(upto);
 }

@@ -102,7 +102,11 @@ async fn who_is_not_there_is_not_told_from_who_never_was() {
     // His owner is told of another new device.
     house.arrives("bob", "third").await;
     let told = bob.expect(|el| el.get("type") == Some("headline")).await;
-    assert!(told.find_text("body", ns::CLIENT).unwrap().contains("third"));
+    assert!(
+        told.find_text("body", ns::CLIENT)
+            .unwrap()
+            .contains("third")
+    );
 }
 
 #[tokio::test]
@@ -173,4 +177,26 @@ async fn an_inactive_client_hears_messages_at_once_and_presence_later() {
         }
     }
     alice.hears("now").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_for_long_gets_everything_once_and_in_order() {
+    const MESSAGES: usize = 3000;
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let mut bob = house.arrives("bob", "home").await;
+    let filler = "x".repeat(4000);
+    for n in 0..MESSAGES {
+        let text = format!(
+            "<message to='alice@localhost' type='chat' id='n{n}'><body>{n} {filler}</body></message>"
+        );
+        bob.send(&text).await;
+    }
+    bob.settles().await;
+    // More than the queues before her hold, so part of it came from the log.
+    for n in 0..MESSAGES {
+        let heard = alice.expect(|el| el.get("type") == Some("chat")).await;
+        assert_eq!(heard.get("id"), Some(format!("n{n}").as_str()));
+    }
+    alice.has_nothing(|el| el.get("type") == Some("chat")).await;
 }
