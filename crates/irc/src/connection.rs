@@ -82,7 +82,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             },
             () = receive(mailbox.as_deref(), &mut inbox), if room => {
                 for delivery in inbox.drain(..) {
-                    session.deliver(delivery).await;
+                    if !session.deliver_at_once(&delivery) {
+                        session.deliver(delivery).await;
+                    }
                     if session.output_bytes() > CROWDED {
                         flush(link, session).await?;
                     }

@@ -46,6 +46,32 @@ pub(crate) async fn deliver(s: &mut Session, delivery: Delivery) {
     }
 }
 
+/// Shows what most deliveries are, a message in a room that the session is in, without the weight of a future. False
+/// where the delivery is something else.
+pub(crate) fn at_once(s: &mut Session, delivery: &Delivery) -> bool {
+    let (Delivery::Event(a), false) = (delivery, s.ended()) else {
+        return false;
+    };
+    let view = View::of(s.caps);
+    let Some(me) = &mut s.me else { return false };
+    if !matches!(a.event.content, Content::Message(_))
+        || !me.encrypted.is_empty()
+        || a.origin == Some(me.session.id)
+    {
+        return false;
+    }
+    match me.rooms.get(&a.event.conversation) {
+        Some(inside) if inside.since < a.event.seq => {}
+        _ => return false,
+    }
+    me.cursor = me.cursor.max(a.event.seq);
+    let bytes = out::announced(&s.server, a, view);
+    if !bytes.is_empty() {
+        s.emit(bytes);
+    }
+    true
+}
+
 /// What the queue dropped, from the log.
 async fn catch_up(s: &mut Session, mut after: Seq, upto: Seq) {
     let node = s.server.node.clone();

@@ -243,6 +243,11 @@ impl Session {
         }
     }
 
+    /// Something from the node, if it can be shown without waiting for anything; else false.
+    pub fn deliver_at_once(&mut self, delivery: &Delivery) -> bool {
+        crate::deliver::at_once(self, delivery)
+    }
+
     /// Something from the node.
     pub async fn deliver(&mut self, delivery: Delivery) {
         crate::deliver::deliver(self, delivery).await;

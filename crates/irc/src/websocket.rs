@@ -78,7 +78,9 @@ async fn serve(server: Arc<Server>, mut socket: WebSocket, peer: Arc<Peer>, bina
             () = tokio::time::sleep_until(paid.unwrap_or_else(Instant::now)), if paid.is_some() => {}
             () = receive(mailbox.as_deref(), &mut inbox) => {
                 for delivery in inbox.drain(..) {
-                    session.deliver(delivery).await;
+                    if !session.deliver_at_once(&delivery) {
+                        session.deliver(delivery).await;
+                    }
                     if session.output_bytes() > 256 * 1024
                         && send(&mut socket, &mut session, binary).await.is_none()
                     {

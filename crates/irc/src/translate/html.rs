@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::wire::format::{Colour, Run, Style, parse, render};
+use crate::wire::format::{Colour, Run, Style, closing, parse, render};
 
 /// Deepest nesting that is looked at; deeper tags are left out.
 const DEEPEST: usize = 64;
@@ -144,7 +144,13 @@ pub fn to_codes(html: &str) -> String {
         }
     }
     let text = render(&runs);
-    text.trim_end_matches('\n').to_owned()
+    let mut text = text.trim_end_matches('\n').to_owned();
+    // People add to what they quote: nothing stays open at the end.
+    let last = parse(&text).last().map(|run| run.style).unwrap_or_default();
+    if last != Style::default() {
+        text.push(closing(last));
+    }
+    text
 }
 
 fn styled(name: &str, body: &str, style: &mut Style) {
@@ -277,7 +283,7 @@ mod tests {
         assert_eq!(plain, "a bold <b> it");
         let html = html.unwrap();
         assert_eq!(html, "a <b>bold</b> &lt;b&gt; <i>it</i>");
-        assert_eq!(to_codes(&html), "a \x02bold\x0f <b> \x1dit");
+        assert_eq!(to_codes(&html), "a \x02bold\x02 <b> \x1dit\x1d");
         assert_eq!(from_codes("plain").1, None);
     }
 

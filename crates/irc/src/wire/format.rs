@@ -147,7 +147,7 @@ pub fn render(runs: &[Run<'_>]) -> String {
         }
         let want = run.style;
         if want == Style::default() && now != want {
-            out.push(RESET);
+            out.push(closing(now));
         } else {
             for (code, is, was) in [
                 (BOLD, want.bold, now.bold),
@@ -174,6 +174,55 @@ pub fn render(runs: &[Run<'_>]) -> String {
         now = want;
     }
     out
+}
+
+/// The code that ends a style: its own where it is only one, else the one that ends all.
+pub fn closing(style: Style) -> char {
+    let one = |code, only: Style| (style == only).then_some(code);
+    let plain = Style::default();
+    one(
+        BOLD,
+        Style {
+            bold: true,
+            ..plain
+        },
+    )
+    .or(one(
+        ITALIC,
+        Style {
+            italic: true,
+            ..plain
+        },
+    ))
+    .or(one(
+        UNDERLINE,
+        Style {
+            underline: true,
+            ..plain
+        },
+    ))
+    .or(one(
+        STRIKE,
+        Style {
+            strike: true,
+            ..plain
+        },
+    ))
+    .or(one(
+        MONO,
+        Style {
+            mono: true,
+            ..plain
+        },
+    ))
+    .or(one(
+        REVERSE,
+        Style {
+            reverse: true,
+            ..plain
+        },
+    ))
+    .unwrap_or(RESET)
 }
 
 fn write_colours(out: &mut String, fg: Option<Colour>, bg: Option<Colour>) {

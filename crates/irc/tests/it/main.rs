@@ -13,4 +13,5 @@ mod people;
 mod rooms;
 mod sign_in;
 mod translation;
+mod websocket;
 mod world;

@@ -90,7 +90,7 @@ async fn words_of_other_apps_are_irc_lines() {
         ..Message::default()
     };
     from_xmpp(&world, to.clone(), Content::Message(styled), None).await;
-    one(&carol.syncs().await, "PRIVMSG #town :so \x02bold");
+    one(&carol.syncs().await, "PRIVMSG #town :so \x02bold\x02");
     let emote = Message {
         kind: MessageKind::Emote,
         ..Message::text("waves")
