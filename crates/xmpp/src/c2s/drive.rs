@@ -141,6 +141,10 @@ pub async fn serve<W: Wire>(server: Arc<Server>, mut wire: W, ground: Ground) {
             if why == CloseReason::Shutdown {
                 settle(&client).await;
                 sm::checkpoint(&client).await;
+                // XEP-0045 status 332: who can't resume learns that the rooms did not throw them out.
+                if client.resume.lock().is_none() {
+                    crate::muc::shutdown(&client);
+                }
             }
             flush_out(&client, &mut wire);
             over(&driven).await;

@@ -353,7 +353,8 @@ fn standing_elsewhere(client: &Client, convo: &Convo, change: &MembershipChange)
     let inside = Places::of(client)
         .nick(convo.conversation.room().unwrap_or(&change.who))
         .is_some();
-    if was_in || !own && !(inside && occupant::sees_addresses(convo, &client.account)) {
+    let concerned = own || inside && occupant::sees_addresses(convo, &client.account);
+    if was_in || !concerned {
         return;
     }
     let mut x = Element::new(ns::MUC_USER, "x").child(

@@ -319,3 +319,13 @@ async fn the_doors_of_a_room() {
     let out = bob.expect(|el| el.get("type") == Some("unavailable")).await;
     assert_eq!(codes(&out), [321, 110]);
 }
+
+#[tokio::test]
+async fn who_can_not_resume_is_told_that_the_node_goes_down() {
+    let house = House::new().await;
+    let (_alice, mut bob) = town(&house).await;
+    house.stop().await;
+    let out = bob.sees("bob").await;
+    assert_eq!(out.get("type"), Some("unavailable"));
+    assert_eq!(codes(&out), [110, 332]);
+}
