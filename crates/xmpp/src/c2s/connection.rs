@@ -122,8 +122,9 @@ impl Wire for Tcp {
     }
 
     async fn start_tls(&mut self) -> Option<Channel> {
-        // RFC 6120 §5.4.3.3: what came in clear behind the request is somebody else's.
-        if self.parser.reset_discarding() > 0 {
+        // RFC 6120 §5.4.3.3: what came in clear behind the request is somebody else's; a line's end is none's.
+        let more = self.parser.next_frame();
+        if !matches!(more, Ok(None)) || self.parser.reset_discarding() > 0 {
             return None;
         }
         let stream = self.link.take()?.into_stream().await.ok()?;
