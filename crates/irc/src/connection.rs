@@ -9,11 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, interval_at};
 
 use crate::server::Server;
-use crate::session::{Client, Session};
+use crate::session::{CROWDED, Client, Session};
 use crate::wire::{LineEvent, LineSplitter, message};
 
-/// Output at which the session is not asked for more until some was taken.
-const CROWDED: usize = 512 * 1024;
 /// Most bytes that wait for a client that does not read.
 const MOST: usize = 4 * 1024 * 1024;
 /// Deliveries taken at once.
@@ -70,6 +68,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         let mailbox = session.mailbox();
         let room = link.has_room();
+        if room && session.has_work() {
+            session.work().await;
+            queue(link, session)?;
+            // Lines and timers come to their turn, too.
+            tokio::task::yield_now().await;
+        }
+        let idle = !session.has_work();
         tokio::select! {
             turn = link.turn() => match turn? {
                 Turn::Input => {
@@ -80,16 +85,11 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 Turn::Closed => return Ok(()),
                 Turn::Room => {}
             },
-            () = receive(mailbox.as_deref(), &mut inbox), if room => {
-                for delivery in inbox.drain(..) {
-                    if !session.deliver_at_once(&delivery) {
-                        session.deliver(delivery).await;
-                    }
-                    if session.output_bytes() > CROWDED {
-                        flush(link, session).await?;
-                    }
-                }
+            () = receive(mailbox.as_deref(), &mut inbox), if room && idle => {
+                session.accept(&mut inbox);
+                session.work().await;
             }
+            () = std::future::ready(()), if room && !idle => {}
             _ = ticks.tick() => session.tick().await,
             () = shutdown.cancelled(), if !session.ended() => session.close("the server shuts down"),
         }
@@ -113,6 +113,7 @@ async fn lines<S: AsyncRead + AsyncWrite + Unpin>(
     session: &mut Session,
     splitter: &mut LineSplitter,
 ) -> Result<(), LinkError> {
+    catch_up(link, session).await?;
     while let Some(event) = splitter.next_line() {
         link.charge(1);
         match event {
@@ -124,6 +125,25 @@ async fn lines<S: AsyncRead + AsyncWrite + Unpin>(
         }
         if session.ended() {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// Before a command everything announced up to now is shown, as fast as the client reads it.
+async fn catch_up<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    session: &mut Session,
+) -> Result<(), LinkError> {
+    if let Some(mailbox) = session.mailbox() {
+        let mut inbox = Vec::new();
+        mailbox.take(&mut inbox, usize::MAX);
+        session.accept(&mut inbox);
+    }
+    while session.has_work() && !session.ended() {
+        session.work().await;
+        if session.has_work() {
+            flush(link, session).await?;
         }
     }
     Ok(())

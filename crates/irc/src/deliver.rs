@@ -9,7 +9,7 @@ use sammen_core::live::{
 use sammen_core::{Address, CloseReason, Content, Convo, Delivery, Refusal, Role, Sent, Seq};
 
 use crate::modes;
-use crate::session::{Pending, Session, label_tag, tagged};
+use crate::session::{CROWDED, Pending, Session, label_tag, tagged};
 use crate::translate::out::{self, Reactions, View};
 use crate::wire::caps::Cap;
 use crate::wire::tags::names;
@@ -72,24 +72,33 @@ pub(crate) fn at_once(s: &mut Session, delivery: &Delivery) -> bool {
     true
 }
 
-/// What the queue dropped, from the log.
-async fn catch_up(s: &mut Session, mut after: Seq, upto: Seq) {
+/// What the queue dropped, from the log: as much as there is room for, the rest later.
+async fn catch_up(s: &mut Session, after: Seq, upto: Seq) {
+    if after >= upto {
+        return;
+    }
     let node = s.server.node.clone();
     let account = s.account();
-    while after < upto && !s.ended() {
-        let rooms = s.me().rooms.keys().copied().collect();
-        let Ok(page) = node.changes(&account, rooms, after, upto, PAGE).await else {
-            return s.close("messages could not be read");
-        };
-        let Some(last) = page.last() else { return };
-        after = last.event.seq;
-        let whole = page.len() < PAGE;
-        for announced in page {
-            event(s, &announced).await;
+    let rooms = s.me().rooms.keys().copied().collect();
+    let Ok(page) = node.changes(&account, rooms, after, upto, PAGE).await else {
+        return s.close("messages could not be read");
+    };
+    let whole = page.len() < PAGE;
+    let mut reached = after;
+    let mut left = page.len();
+    for announced in page {
+        if s.output_bytes() > CROWDED || s.ended() {
+            break;
         }
-        if whole {
-            return;
-        }
+        reached = announced.event.seq;
+        left -= 1;
+        event(s, &announced).await;
+    }
+    if left > 0 || !whole {
+        s.inbox.push_front(Delivery::Lagged {
+            after: reached,
+            upto,
+        });
     }
 }
 
@@ -148,6 +157,8 @@ fn echoes(s: &Session, a: &Announced) -> bool {
     match a.event.content {
         // REDACT is always told to everyone, its sender too (draft/message-redaction).
         Content::Retraction { .. } => true,
+        // A note to oneself reaches the one it was written to.
+        _ if a.convo.conversation.pair().is_some_and(|(x, y)| x == y) => true,
         _ => s.has(Cap::EchoMessage),
     }
 }

@@ -101,6 +101,8 @@ impl Server {
     pub(crate) fn caps(&self, mechanisms: &str, secure: bool) -> (CapSet, CapValues) {
         let config = self.config();
         let mut caps: CapSet = Cap::ALL.iter().copied().collect();
+        // Rooms keep their address: there is nothing to tell of.
+        caps.remove(Cap::ChannelRename);
         let mut values = CapValues::new();
         if mechanisms.is_empty() {
             caps.remove(Cap::Sasl);
@@ -123,7 +125,7 @@ impl Server {
         values.set(
             Cap::Metadata2,
             format!(
-                "before-connect,max-subs={},max-keys={}",
+                "max-subs={},max-keys={}",
                 crate::commands::metadata::MAX_SUBS,
                 crate::commands::metadata::MAX_KEYS
             ),

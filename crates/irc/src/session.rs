@@ -4,6 +4,7 @@
 //! first waits until those are done and shows what was announced meanwhile ([`Session::settle`]), so that the answer
 //! to a PING stands behind all that went before it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -106,6 +107,8 @@ pub struct Session {
     pub(crate) me: Option<Me>,
     /// Open client batches, by reference.
     pub(crate) batches: HashMap<String, Open>,
+    /// Deliveries that are not shown yet.
+    pub(crate) inbox: VecDeque<Delivery>,
     out: Vec<Bytes>,
     out_bytes: usize,
     capture: Option<Capture>,
@@ -127,6 +130,7 @@ impl Session {
             registration,
             me: None,
             batches: HashMap::new(),
+            inbox: VecDeque::new(),
             out: Vec::new(),
             out_bytes: 0,
             capture: None,
@@ -196,18 +200,17 @@ impl Session {
             None
         };
         let label = label.filter(|l| !l.is_empty() && l.len() <= 64);
-        if let Some(label) = label {
-            self.settle().await;
-            self.capture = Some(Capture {
-                label: label.into_owned(),
-                lines: Vec::new(),
-                deferred: false,
-            });
-            commands::run(self, &message).await;
-            self.finish_capture();
-        } else {
-            commands::run(self, &message).await;
-        }
+        commands::run(self, &message, label.map(Cow::into_owned)).await;
+    }
+
+    /// From here on replies are the answer to a labelled command, up to [`answered`](Self::answered).
+    pub(crate) fn answering(&mut self, label: Option<String>) {
+        self.finish_capture();
+        self.capture = label.map(|label| Capture {
+            label,
+            lines: Vec::new(),
+            deferred: false,
+        });
     }
 
     /// Waits until everything submitted before is done, and shows what was announced up to now.
@@ -215,20 +218,22 @@ impl Session {
         let Some(mailbox) = self.mailbox() else {
             return;
         };
+        // What is shown here belongs to earlier commands.
+        let capture = self.capture.take();
         let mut batch = Vec::new();
         loop {
             mailbox.take(&mut batch, usize::MAX);
-            for delivery in batch.drain(..) {
-                self.deliver(delivery).await;
-            }
-            if self.me.as_ref().is_none_or(|me| me.pending.is_empty()) || self.ended {
-                return;
+            self.accept(&mut batch);
+            self.work().await;
+            let done = self.me.as_ref().is_none_or(|me| me.pending.is_empty());
+            // Whoever reads slowly gets the rest when there is room for it.
+            if done || self.ended || self.has_work() {
+                break;
             }
             mailbox.receive(&mut batch, usize::MAX).await;
-            for delivery in batch.drain(..) {
-                self.deliver(delivery).await;
-            }
+            self.accept(&mut batch);
         }
+        self.capture = capture;
     }
 
     /// Shows what was announced up to now; what this session caused is part of the answer at hand.
@@ -238,21 +243,36 @@ impl Session {
         };
         let mut batch = Vec::new();
         mailbox.take(&mut batch, usize::MAX);
-        for delivery in batch {
-            self.deliver(delivery).await;
+        self.accept(&mut batch);
+        self.work().await;
+    }
+
+    /// Takes deliveries over, to be shown by [`work`](Self::work).
+    pub fn accept(&mut self, deliveries: &mut Vec<Delivery>) {
+        self.inbox.extend(deliveries.drain(..));
+    }
+
+    /// Whether deliveries wait.
+    pub fn has_work(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Shows deliveries, as long as the output is not crowded.
+    pub async fn work(&mut self) {
+        while self.out_bytes <= CROWDED
+            && let Some(delivery) = self.inbox.pop_front()
+        {
+            if !crate::deliver::at_once(self, &delivery) {
+                crate::deliver::deliver(self, delivery).await;
+            }
         }
     }
+}
 
-    /// Something from the node, if it can be shown without waiting for anything; else false.
-    pub fn deliver_at_once(&mut self, delivery: &Delivery) -> bool {
-        crate::deliver::at_once(self, delivery)
-    }
+/// Output at which no more is shown until some of it was taken.
+pub const CROWDED: usize = 512 * 1024;
 
-    /// Something from the node.
-    pub async fn deliver(&mut self, delivery: Delivery) {
-        crate::deliver::deliver(self, delivery).await;
-    }
-
+impl Session {
     /// Ends the connection with an ERROR line.
     pub(crate) fn close(&mut self, why: &str) {
         if self.ended {
@@ -344,19 +364,7 @@ impl Session {
         }
     }
 
-    /// Goes on with a label that was kept: what follows is the answer to an earlier command.
-    pub(crate) fn relabel(&mut self, label: Option<String>) {
-        if let Some(label) = label {
-            self.finish_capture();
-            self.capture = Some(Capture {
-                label,
-                lines: Vec::new(),
-                deferred: false,
-            });
-        }
-    }
-
-    /// Ends an answer that [`relabel`](Self::relabel) began.
+    /// Ends an answer.
     pub(crate) fn answered(&mut self) {
         self.finish_capture();
     }
@@ -448,14 +456,20 @@ impl Session {
     /// The answer comes with the outcome of a submission: no ACK now. Returns the label.
     pub(crate) fn defer(&mut self) -> Option<String> {
         let capture = self.capture.as_mut()?;
-        capture.deferred = true;
-        Some(capture.label.clone())
+        // With several targets the first one's outcome is the answer.
+        let first = !std::mem::replace(&mut capture.deferred, true);
+        first.then(|| capture.label.clone())
     }
 
     /// A reference for a batch of ours.
     pub(crate) fn batch_ref(&mut self) -> String {
         self.next_batch = self.next_batch.wrapping_add(1);
         format!("b{:x}", self.next_batch)
+    }
+
+    /// Whether a labelled command is being answered.
+    pub(crate) fn is_labelled(&self) -> bool {
+        self.capture.is_some()
     }
 
     fn finish_capture(&mut self) {

@@ -76,19 +76,11 @@ async fn serve(server: Arc<Server>, mut socket: WebSocket, peer: Arc<Peer>, bina
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => break,
             },
             () = tokio::time::sleep_until(paid.unwrap_or_else(Instant::now)), if paid.is_some() => {}
-            () = receive(mailbox.as_deref(), &mut inbox) => {
-                for delivery in inbox.drain(..) {
-                    if !session.deliver_at_once(&delivery) {
-                        session.deliver(delivery).await;
-                    }
-                    if session.output_bytes() > 256 * 1024
-                        && send(&mut socket, &mut session, binary).await.is_none()
-                    {
-                        session.leave().await;
-                        return;
-                    }
-                }
+            () = receive(mailbox.as_deref(), &mut inbox), if !session.has_work() => {
+                session.accept(&mut inbox);
+                session.work().await;
             }
+            () = std::future::ready(()), if session.has_work() => session.work().await,
             _ = ticks.tick() => session.tick().await,
             () = peer.shutdown.cancelled(), if !session.ended() => session.close("the server shuts down"),
         }

@@ -47,9 +47,8 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     match open.joiner.finish() {
         Ok(text) => {
             let verb = open.verb.unwrap_or(Verb::Privmsg);
-            s.relabel(open.label);
+            s.answering(open.label);
             say(s, verb, &open.target, &text, &open.tags).await;
-            s.answered();
         }
         Err(error) => refuse(s, error),
     }

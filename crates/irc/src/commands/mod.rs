@@ -85,6 +85,7 @@ commands! {
     "INFO" 0 inside server::info;
     "INVITE" 0 inside invite::handle;
     "ISON" 1 inside ison::ison;
+    "ISUPPORT" 0 any server::isupport;
     "JOIN" 1 inside join::join;
     "KICK" 2 inside kick::handle;
     "KILL" 1 inside oper::kill;
@@ -130,35 +131,37 @@ commands! {
     "WHOWAS" 1 inside whois::whowas;
 }
 
-/// Finds and runs a command.
-pub(crate) async fn run(s: &mut Session, m: &Message<'_>) {
+/// Finds and runs a command; what it replies is the answer to the label, if there is one.
+pub(crate) async fn run(s: &mut Session, m: &Message<'_>, label: Option<String>) {
     static BY_VERB: LazyLock<HashMap<&str, &Command>> =
         LazyLock::new(|| COMMANDS.iter().map(|c| (c.verb, c)).collect());
-    let verb = m.verb();
-    let Some(command) = BY_VERB.get(&*verb) else {
-        if s.me.is_none() {
-            return s.numeric(Numeric::ERR_NOTREGISTERED, &[], "You have not registered");
-        }
-        return s.numeric(
-            Numeric::ERR_UNKNOWNCOMMAND,
-            &[m.command()],
-            "Unknown command",
-        );
-    };
-    if command.needs_registration && s.me.is_none() {
-        return s.numeric(Numeric::ERR_NOTREGISTERED, &[], "You have not registered");
-    }
-    if m.params().len() < command.min_params {
-        let text = "Not enough parameters";
-        return s.numeric(Numeric::ERR_NEEDMOREPARAMS, &[command.verb], text);
-    }
-    if !command.pipelined {
+    let command = BY_VERB.get(&*m.verb()).copied();
+    if !command.is_some_and(|c| c.pipelined) {
         s.settle().await;
         if s.ended() {
             return;
         }
     }
-    (command.handle)(s, m).await;
+    s.answering(label);
+    match command {
+        None if s.me.is_none() => {
+            s.numeric(Numeric::ERR_NOTREGISTERED, &[], "You have not registered");
+        }
+        None => s.numeric(
+            Numeric::ERR_UNKNOWNCOMMAND,
+            &[m.command()],
+            "Unknown command",
+        ),
+        Some(command) if command.needs_registration && s.me.is_none() => {
+            s.numeric(Numeric::ERR_NOTREGISTERED, &[], "You have not registered");
+        }
+        Some(command) if m.params().len() < command.min_params => {
+            let text = "Not enough parameters";
+            s.numeric(Numeric::ERR_NEEDMOREPARAMS, &[command.verb], text);
+        }
+        Some(command) => (command.handle)(s, m).await,
+    }
+    s.answered();
 }
 
 /// Something of this protocol that concerns the account.

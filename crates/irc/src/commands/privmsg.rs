@@ -147,6 +147,13 @@ pub(crate) async fn say(s: &mut Session, verb: Verb, target: &str, text: &str, t
     if Ctcp::parse(text).is_some() && Ctcp::action(text).is_none() {
         return ctcp(s, verb, target, text, &place).await;
     }
+    // 301 answers PRIVMSG; a labelled one has its echo as the answer.
+    if let (Target::Direct(person), Verb::Privmsg, false) = (&place.to, verb, s.is_labelled())
+        && let Some(Some(away)) = s.server.presence(person)
+        && s.may_see(person)
+    {
+        s.numeric(Numeric::RPL_AWAY, &[target], &away);
+    }
     let (content, native) = inward::message(verb, text, Some(tags), place.status);
     submit(s, verb_name(verb), target, place, content, native, tags).await;
 }

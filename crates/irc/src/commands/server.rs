@@ -1,6 +1,7 @@
 //! About the server: LUSERS, MOTD, VERSION, TIME, INFO, ADMIN, STATS, LINKS, MAP, HELP.
 
 use crate::session::Session;
+use crate::wire::caps::Cap;
 use crate::wire::{Message, Numeric};
 
 pub(crate) async fn lusers_command(s: &mut Session, _: &Message<'_>) {
@@ -57,6 +58,26 @@ pub(crate) async fn version(s: &mut Session, _: &Message<'_>) {
     s.numeric(Numeric::RPL_VERSION, &[crate::VERSION, &server.name], text);
     let nick = s.nick().to_owned();
     for line in server.isupport().lines(&server.name, &nick) {
+        s.reply(line);
+    }
+}
+
+/// draft/extended-isupport: 005 on demand, before registration too.
+pub(crate) async fn isupport(s: &mut Session, _: &Message<'_>) {
+    let (server, nick) = (s.server.clone(), s.nick().to_owned());
+    let batch = s.has(Cap::Batch).then(|| s.batch_ref());
+    if let Some(batch) = &batch {
+        let line = s.server_line("BATCH").param(format!("+{batch}"));
+        s.reply(line.param("draft/isupport"));
+    }
+    for line in server.isupport().lines(&server.name, &nick) {
+        s.reply(match &batch {
+            Some(batch) => line.tag("batch", batch),
+            None => line,
+        });
+    }
+    if let Some(batch) = batch {
+        let line = s.server_line("BATCH").param(format!("-{batch}"));
         s.reply(line);
     }
 }

@@ -152,3 +152,39 @@ async fn the_shutdown_says_goodbye() {
     );
     alice.task.await.unwrap();
 }
+
+#[tokio::test]
+async fn who_reads_nothing_for_long_gets_each_message_once_and_in_order_afterwards() {
+    const MANY: usize = 9000;
+    let world = World::new().await;
+    let mut alice = world.enters("alice", crate::world::MODERN).await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    alice.syncs().await;
+    let filling = "x".repeat(400);
+    for n in 0..MANY {
+        bob.sends(&format!("PRIVMSG #town :{n} {filling}")).await;
+        if n % 500 == 0 {
+            bob.syncs().await;
+        }
+    }
+    bob.syncs().await;
+    // More than the connection's and the session's queues hold.
+    let lines = alice.syncs().await;
+    let heard: Vec<usize> = lines
+        .iter()
+        .filter(|l| l.contains("PRIVMSG #town"))
+        .map(|l| {
+            l.split(" :")
+                .last()
+                .unwrap()
+                .split(' ')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(heard, (0..MANY).collect::<Vec<_>>());
+}
