@@ -99,6 +99,29 @@ impl Condition {
             | Self::ServiceUnavailable => ErrorType::Cancel,
         }
     }
+
+    /// XEP-0086 §3: the code of old clients. Profanity 0.13 publishes its first OMEMO device list only where the
+    /// missing one was answered with `code="404"`.
+    const fn legacy_code(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Gone | Self::Redirect => "302",
+            Self::BadRequest | Self::JidMalformed | Self::UnexpectedRequest => "400",
+            Self::NotAuthorized => "401",
+            Self::Forbidden => "403",
+            Self::ItemNotFound | Self::RecipientUnavailable | Self::RemoteServerNotFound => "404",
+            Self::NotAllowed => "405",
+            Self::NotAcceptable => "406",
+            Self::RegistrationRequired | Self::SubscriptionRequired => "407",
+            Self::Conflict => "409",
+            Self::InternalServerError | Self::ResourceConstraint | Self::UndefinedCondition => {
+                "500"
+            }
+            Self::FeatureNotImplemented => "501",
+            Self::ServiceUnavailable => "503",
+            Self::RemoteServerTimeout => "504",
+            Self::PolicyViolation => return None,
+        })
+    }
 }
 
 /// A stanza error.
@@ -166,6 +189,7 @@ impl StanzaError {
         Element::named(ns.clone(), Str::new_static("error"))
             .attr_opt("by", self.by.clone())
             .attr("type", Str::new_static(self.kind.name()))
+            .attr_opt("code", self.condition.legacy_code().map(Str::new_static))
             .child(condition)
             .children(text)
             .children(self.app.clone())
@@ -255,7 +279,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             reply.to_string(),
-            "<iq xmlns='jabber:client' type='error' id='7' from='x.org' to='a@y.org/z'><error type='cancel'>\
+            "<iq xmlns='jabber:client' type='error' id='7' from='x.org' to='a@y.org/z'><error type='cancel' code='503'>\
              <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
         );
         assert_eq!(
