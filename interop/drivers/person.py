@@ -19,6 +19,7 @@ refused           an error for something this person did; text names it
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -26,7 +27,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("PATIENCE", "30"))
 """Seconds that a wait for a condition may take before the play fails. Generous: the machine has two cores."""
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import select
 import socket
+import ssl
 import threading
 
 from .irc_verbs import WANTED, IrcVerbs
@@ -25,27 +27,37 @@ class RawIrc(IrcVerbs):
     def connects(self) -> None:
         plain = socket.create_connection(("127.0.0.1", self.place.irc_tls if self.tls else self.place.irc), timeout=30)
         self.socket = self.place.tls().wrap_socket(plain, server_hostname="localhost") if self.tls else plain
-        self.socket.settimeout(None)
+        # A TLS connection is one state machine: reader and writer take turns (OpenSSL promises nothing otherwise).
+        self.socket.setblocking(False)
         self.closed = False
         self.lines.clear()
         self.understanding.batches.clear()
-        self._writing = threading.Lock()
+        self._turn = threading.Lock()
         threading.Thread(target=self._reads, args=(self.socket,), daemon=True).start()
 
     def _reads(self, sock) -> None:
         rest = b""
         try:
-            while data := sock.recv(65536):
+            while data := self._receives(sock):
                 *whole, rest = (rest + data).split(b"\n")
                 for one in whole:
                     line = self.comes_in(one.rstrip(b"\r").decode("utf-8", "replace"))
                     if line.command == "PING":
                         self.sends(f"PONG :{line.params[-1]}")
-        except OSError as why:
+        except (OSError, ValueError) as why:  # ValueError: closed by ourselves
             self.note(f"== {why}")
         if sock is self.socket:
             self.closed = True
         self.note("== closed")
+
+    def _receives(self, sock) -> bytes:
+        while True:
+            with self._turn:
+                try:
+                    return sock.recv(65536)
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+                    pass
+            select.select([sock], [], [], 5)
 
     def sends(self, line: str) -> None:
         self.sends_bytes(line.encode() + b"\r\n")
@@ -53,8 +65,14 @@ class RawIrc(IrcVerbs):
     def sends_bytes(self, data: bytes) -> None:
         """Anything at all, for hostile input."""
         self.note(f"> {data.decode('utf-8', 'replace').rstrip()}"[:600])
-        with self._writing:
-            self.socket.sendall(data)
+        while data:
+            with self._turn:
+                try:
+                    data = data[self.socket.send(data) :]
+                    continue
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+                    pass
+            select.select([], [self.socket], [], 5)
 
     def registers(self) -> None:
         """CAP LS 302, REQ of what both know, AUTHENTICATE, END, and wait for 001."""

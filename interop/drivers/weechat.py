@@ -192,7 +192,8 @@ class Weechat(Person):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-PERSON = r"(?P<who>[^\s(]+)(?: \([^)]*\))?(?: \[[^\]]*\])*(?: \([^)]*\))?"
+PERSON = r"(?P<who>[^\s(\[]+)(?: \([^)]*\)| \[[^\]]*\])*"
+"""With extended-join: `bob [account] (real name) (user@host)`."""
 SHOWN = [
     ("join", rf"^{PERSON} has joined (?P<where>#\S+)"),
     ("part", rf"^{PERSON} has left (?P<where>#[^\s(]+)(?: \((?P<text>.*)\))?"),
