@@ -18,7 +18,7 @@ from .lines import Irc
 from .stanzas import CLIENT, SID, Gone, Refused, Xmpp
 
 SECRET = "crowd-secret-1"
-WINDOW = 4
+WINDOW = 8
 """Messages that a sender has under way."""
 
 
@@ -42,6 +42,8 @@ class Said:
     id: str
     safe_at: int | None = None
     """What `Sender.mark` said when it was acknowledged."""
+    msgid: str | None = None
+    """On IRC."""
 
 
 class Sender:
@@ -80,10 +82,12 @@ class Sender:
         """Speaks until told to stop or cut off."""
         with contextlib.suppress(Gone, OSError):
             while not stop.is_set() and not self.client.gone.is_set() and (most is None or most > 0):
-                if len(self.open) < WINDOW:
-                    self.speaks(self.next())
+                if len(self.open) <= WINDOW // 2:
+                    # Several in one write, so that whatever happens to the server happens in the middle of something.
+                    for _ in range(min(WINDOW - len(self.open), most if most is not None else WINDOW)):
+                        self.speaks(self.next())
+                        most = most - 1 if most is not None else None
                     await self.client.writer.drain()
-                    most = most - 1 if most is not None else None
                 else:
                     await self.news()
 
@@ -182,21 +186,24 @@ class OnIrc(Sender):
 
     def hears(self, line: Line) -> None:
         if line.command == "PRIVMSG" and line.nick == self.name:
-            self.has(line.params[0], line.params[-1])
+            self.has(line.params[0], line.params[-1], line.tags.get("msgid"))
         elif line.command in ("FAIL", "404", "401", "531"):
             self.refused.append(" ".join((line.command, *line.params)))
 
-    def has(self, where: str, text: str) -> None:
+    def has(self, where: str, text: str, msgid: str | None) -> None:
         for one in list(self.open):
             if (one.where, one.text) == (where, text):
+                one.msgid = msgid
                 self.safe(one)
 
     async def comes_back(self, resume: bool = True) -> None:
         await self.comes()
         for where in {one.where for one in self.open}:
-            for line in await self.client.asks(f"CHATHISTORY LATEST {where} * 100"):
-                if line.command == "PRIVMSG" and line.nick == self.name:
-                    self.has(where, line.params[-1])
+            # Everything since the last one that it knows to be there.
+            last = next((one.msgid for one in reversed(self.said) if one.where == where and one.msgid), None)
+            for msgid, who, text in await self.client.history(where, after=last):
+                if who == self.name:
+                    self.has(where, text, msgid)
         for one in list(self.open):
             self.speaks(one)
 

@@ -114,8 +114,11 @@ class Irc:
         return got
 
     async def joins(self, room: str) -> None:
+        """Enters; who was in the room before is in it already when signing in, and JOIN has no answer then."""
         got = await self.asks(f"JOIN {room}")
-        assert any(x.command == "366" for x in got), f"{self.name} is not in {room}: {got}"
+        if not any(x.command == "366" for x in got):
+            there = {n.lstrip("~&@%+").partition("!")[0] for x in await self.asks(f"NAMES {room}") if x.command == "353" for n in x.params[-1].split()}
+            assert self.name in there, f"{self.name} is not in {room}: {got} {there}"
 
     async def history(self, where: str, after: str | None = None, page: int = 100) -> list[tuple[str, str, str]]:
         """(id, who, text) of everything in this conversation, oldest first."""
