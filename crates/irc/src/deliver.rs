@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use sammen_core::event::{MembershipAction, RelationKind, RoomChange};
-use sammen_core::live::{
-    Announced, ContactCause, OccupantChange, OccupantKind, Show, Signal, StateChange, Typing,
-};
-use sammen_core::{Address, CloseReason, Content, Convo, Delivery, Refusal, Role, Sent, Seq};
+use sammen_core::live::{Announced, ContactCause, Signal, StateChange};
+use sammen_core::{Address, CloseReason, Content, Delivery, Refusal, Role, Sent, Seq};
 
 use crate::modes;
-use crate::session::{CROWDED, Pending, Session, label_tag, tagged};
-use crate::translate::out::{self, Reactions, View};
+use crate::occupancy;
+use crate::reply::{label_tag, tagged};
+use crate::session::{CROWDED, Pending, Session};
+use crate::translate::out::{self, View};
+use crate::translate::reaction::{self, Reactions};
 use crate::wire::caps::Cap;
 use crate::wire::tags::names;
 use crate::wire::{Line, TagBuf};
@@ -180,7 +181,7 @@ async fn reaction(s: &mut Session, a: &Arc<Announced>, own: bool) {
     }
     let change = reactions(s, a).await;
     let view = View::of(s.caps);
-    let bytes = out::reaction(
+    let bytes = reaction::render(
         &s.server,
         &a.event,
         &a.convo,
@@ -338,7 +339,7 @@ fn room_change(s: &mut Session, a: &Arc<Announced>, change: &RoomChange) {
     }
 }
 
-fn mode_lines(
+pub(crate) fn mode_lines(
     s: &mut Session,
     source: &str,
     channel: &str,
@@ -363,7 +364,7 @@ async fn state(s: &mut Session, change: &Arc<StateChange>) {
     match &**change {
         StateChange::Occupant(change) => {
             s.own_event = change.origin == Some(s.id());
-            occupant(s, change);
+            occupancy::occupant(s, change);
             s.own_event = false;
         }
         StateChange::Presence { account, .. } => crate::commands::monitor::presence(s, account),
@@ -375,7 +376,7 @@ async fn state(s: &mut Session, change: &Arc<StateChange>) {
             ..
         } => {
             if *origin != Some(s.id()) && *who != s.me().account {
-                show_typing(s, convo, who, *typing);
+                occupancy::typing(s, convo, who, *typing);
             }
         }
         StateChange::Read {
@@ -417,103 +418,6 @@ async fn state(s: &mut Session, change: &Arc<StateChange>) {
         } => crate::commands::told(s, payload),
         StateChange::Custom { .. } => {}
     }
-}
-
-/// Standing, presence and occupancy in a room. Joining and leaving are events of the log and shown as such.
-fn occupant(s: &mut Session, change: &OccupantChange) {
-    let id = change.convo.id();
-    let Some(inside) = s.me().rooms.get(&id) else {
-        return;
-    };
-    let channel = inside.channel.clone();
-    let own = change.who == s.me().account;
-    match change.kind {
-        OccupantKind::Standing => {
-            let Some(before) = &change.before else { return };
-            let nick = s.server.names.nick(&change.who);
-            let changes = modes::rank_changes(before, &change.convo, &change.who, &nick);
-            let source = match &change.by {
-                Some(by) => s.server.names.mask(by),
-                None => s.server.name.clone(),
-            };
-            mode_lines(s, &source, &channel, &changes, None);
-        }
-        OccupantKind::Entered | OccupantKind::Updated | OccupantKind::Absent if !own => {
-            if !s.has(Cap::AwayNotify) {
-                return;
-            }
-            let away = away_of(change);
-            let told = s.me().told_away.get(&change.who).copied();
-            // Not told anything yet: they are taken to be here.
-            if told.unwrap_or(change.kind == OccupantKind::Entered) == away.is_some() {
-                return;
-            }
-            let known = &mut s.me_mut().told_away;
-            if known.len() > 20_000 {
-                known.clear();
-            }
-            known.insert(change.who.clone(), away.is_some());
-            let line = Line::new(s.server.names.mask(&change.who)).cmd("AWAY");
-            s.emit_line(match away {
-                Some(text) => line.trailing(text),
-                None => line,
-            });
-        }
-        OccupantKind::Destroyed if own => {
-            s.me_mut().rooms.remove(&id);
-            let text = match (&change.reason, &change.by) {
-                (Some(reason), _) => format!("This room is gone: {reason}"),
-                (None, Some(place)) => {
-                    format!(
-                        "This room is gone; people meet in {}",
-                        s.server.names.channel(place)
-                    )
-                }
-                (None, None) => "This room is gone".to_owned(),
-            };
-            let nick = s.me().nick.clone();
-            let line = s
-                .server_line("KICK")
-                .param(channel)
-                .param(nick)
-                .trailing(text);
-            s.emit_line(line);
-        }
-        _ => {}
-    }
-}
-
-/// Why someone is not attentive in a room; `None` where a session of theirs is.
-fn away_of(change: &OccupantChange) -> Option<String> {
-    let here = change.sessions.iter().any(|(_, p)| p.show > Show::Away);
-    if here {
-        return None;
-    }
-    let said = change.sessions.iter().find_map(|(_, p)| p.status.clone());
-    Some(said.unwrap_or_else(|| "away".into()))
-}
-
-fn show_typing(s: &mut Session, convo: &Arc<Convo>, who: &Address, typing: Typing) {
-    if !s.has(Cap::MessageTags) {
-        return;
-    }
-    let target = match convo.conversation.room() {
-        Some(_) => match s.me().rooms.get(&convo.id()) {
-            Some(inside) => inside.channel.clone(),
-            None => return,
-        },
-        None => s.me().nick.clone(),
-    };
-    let word = match typing {
-        Typing::Active => "active",
-        Typing::Paused => "paused",
-        Typing::Done => "done",
-    };
-    let line = Line::new(s.server.names.mask(who))
-        .tag(names::TYPING, word)
-        .cmd("TAGMSG")
-        .param(target);
-    s.emit_line(line);
 }
 
 /// Too many changes of presence and places at once: the lists are told anew.

@@ -9,7 +9,8 @@ use sammen_core::{
 };
 
 use crate::session::Session;
-use crate::translate::out::{self, Reactions, View};
+use crate::translate::out::{self, View};
+use crate::translate::reaction::{self, Reactions};
 use crate::wire::caps::Cap;
 use crate::wire::standard::codes;
 use crate::wire::{Message, time};
@@ -261,7 +262,7 @@ async fn send(s: &mut Session, target: &str, convo: Option<Arc<Convo>>, events: 
                 }
                 let before = earlier_reaction(s, &event).await;
                 let change = Reactions::between(&before, keys);
-                out::reaction(
+                reaction::render(
                     &server,
                     &event,
                     &convo,

@@ -17,3 +17,4 @@
 pub mod html;
 pub mod inward;
 pub mod out;
+pub mod reaction;
