@@ -86,16 +86,10 @@ class Sammen(Server):
         self.rooms = "rooms." + ready["domain"]
 
     def register(self, names):
-        """Through the node's local socket. SAMMEN_BENCH_REGISTER may name another command; it gets `name password` lines."""
-        own = os.environ.get("SAMMEN_BENCH_REGISTER")
-        if own:
-            lines = "".join(f"{name} {PASSWORD}\n" for name in names)
-            subprocess.run(own.format(data=self.data), shell=True, check=True, text=True, input=lines, capture_output=True)
-            return
-        for name in names:
-            subprocess.run(
-                [self.binary, "account", "add", name, "--data", self.data], check=True, text=True,
-                input=PASSWORD + "\n", capture_output=True)
+        """Through the node's local socket."""
+        lines = "".join(f"{name} {PASSWORD}\n" for name in names)
+        subprocess.run(
+            [self.binary, "account", "import", "--data", self.data], check=True, text=True, input=lines, capture_output=True)
 
 
 class Prosody(Server):
