@@ -14,7 +14,7 @@ from slixmpp_omemo import XEP_0384, TrustLevel
 
 from .loop import loop, run
 from .person import PATIENCE, Seen
-from .slix import Slixmpp
+from .slix import Refused, Slixmpp
 
 
 class Keys(Storage):
@@ -136,7 +136,12 @@ class SlixmppOmemo(Slixmpp):
 
     def device_list(self, who: str) -> set[int]:
         """The devices that an account announces."""
-        found = self.items("eu.siacs.conversations.axolotl.devicelist", who)
+        try:
+            found = self.items("eu.siacs.conversations.axolotl.devicelist", who)
+        except Refused as why:
+            if why.condition != "item-not-found":
+                raise
+            return set()
         return {int(d.get("id")) for payload in found.values() for d in (payload if payload is not None else [])}
 
 

@@ -24,6 +24,7 @@ def test_a_real_client_and_a_socket(irc, cast, driver):
     alice.hears(text, where="bob", who="bob")
     alice.sets_topic("#garden", "roses")
     bob.sees("topic", text="roses", where="#garden", who="alice")
+    alice.asks("MODE #garden +m")  # where nobody needs a voice the node gives none
     alice.voices("#garden", "bob")
     bob.sees("voice", who="bob", where="#garden")
     alice.ops("#garden", "bob")
@@ -51,5 +52,6 @@ def test_weechat_lists_rooms(irc, cast):
     alice.joins("#garden")
     alice.sets_topic("#garden", "roses")
     alice.sees("topic", text="roses")
+    alice.asks("MODE #garden -s")  # a new room is not listed, on the node
     assert "roses" in bob.rooms()["#garden"]
     assert "roses" in alice.rooms()["#garden"]

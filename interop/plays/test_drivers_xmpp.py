@@ -32,6 +32,8 @@ def test_slixmpp_rooms_and_direct(xmpp, cast):
 
 def test_direct_typing_receipts_and_markers(xmpp, cast):
     alice, bob = cast(Slixmpp, xmpp, "alice"), cast(Slixmpp, xmpp, "bob")
+    alice.says("bob", text := words())  # XEP-0085 §5.1: first something is said
+    bob.hears(text)
     alice.types("bob")
     bob.sees("typing", text="typing", who="alice", where="alice")
     asked = alice.asks_receipt("bob", words())

@@ -165,6 +165,8 @@ def test_list_and_disco_show_the_same_rooms(garden):
 def test_weechat_lists_an_xmpp_room(node, cast):
     alice, bob = cast(Slixmpp, node, "alice"), cast(Weechat, node, "bob")
     alice.makes_room("#garden")
+    assert "#garden" not in bob.rooms(), "a new room is not listed"
+    alice.sets_room("#garden", roomconfig_publicroom="1")
     assert "#garden" in bob.rooms()
 
 

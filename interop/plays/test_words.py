@@ -96,6 +96,8 @@ def test_reaction_and_its_end(talk):
 
 
 def test_typing(talk):
+    """Once something was said (XEP-0085 §5.1)."""
+    talk.said(words())
     for state in ("typing", "paused", "stopped"):
         mark = talk.listener.now()
         talk.speaker.types(talk.to, state)
@@ -122,13 +124,12 @@ def test_read_position_is_the_accounts(talk, cast, node):
         assert phone.read_marker("#town" if talk.in_room else "bob") == mine.more["time"]
 
 
-def test_delivered_and_read_reach_the_sender(talk):
-    """XEP-0184 and 0333 towards XMPP; IRC has no receipts for the sender to see."""
+def test_read_reaches_the_sender(talk):
+    """MARKREAD is an XEP-0333 marker towards XMPP; IRC has no receipts for the sender to see."""
     if not talk.from_xmpp or talk.in_room:
         return _irc_senders_see_no_receipts(talk)
     asked = talk.speaker.asks_receipt(talk.to, words("sign here"))
     heard = talk.hears(asked.text)
-    talk.speaker.sees("delivered", to=asked.id, who=talk.listener.name)
     talk.listener.marks_read(heard)
     talk.speaker.sees("read", to=asked.id, who=talk.listener.name)
 
