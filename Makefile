@@ -29,7 +29,8 @@ test-rust:
 
 interop: tools
 	$(CARGO) build --locked -p sammen
-	SAMMEN_BIN=target/debug/sammen $(PY) -m pytest interop -q -m sammen
+	SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/plays -q -m sammen
+	SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/faults -q
 
 # Each target for FUZZ_SECONDS; a crash leaves its input in fuzz/artifacts and fails.
 fuzz:
