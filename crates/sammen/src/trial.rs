@@ -322,7 +322,10 @@ fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
             .open(&unfinished)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&unfinished, path)
+        fs::rename(&unfinished, path)?;
+        // A name is durable once its folder is.
+        path.parent()
+            .map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -62,6 +62,10 @@ pub(super) fn ensure(folder: &Path, names: &[String], now: SystemTime) -> Result
         &format!("{}{}", certificate.pem(), ca.pem()),
     )?;
     write(&folder.join(CA), &ca.pem())?;
+    // The folder's own name: clients that trust this authority must find it again after a power cut.
+    if let Some(parent) = folder.parent() {
+        sync(parent).map_err(|e| TlsError::file(parent, e))?;
+    }
     Ok(true)
 }
 
@@ -100,7 +104,19 @@ fn write(path: &Path, text: &str) -> Result<(), TlsError> {
             .open(&unfinished)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&unfinished, path)
+        fs::rename(&unfinished, path)?;
+        path.parent().map_or(Ok(()), sync)
     })();
     result.map_err(|e| TlsError::file(path, e))
+}
+
+/// Makes the names in a folder durable.
+fn sync(folder: &Path) -> io::Result<()> {
+    // The parent of a bare name is the empty path.
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    fs::File::open(folder)?.sync_all()
 }

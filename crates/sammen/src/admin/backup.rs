@@ -149,6 +149,7 @@ pub async fn write(
         }
     };
     file.sync_all()?;
+    sync_folder_of(to)?;
     unfinished.done = true;
     Ok(answer)
 }
@@ -180,6 +181,12 @@ async fn receive(
     socket::understand(&line)
 }
 
+/// Makes a name durable.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// Makes a data folder from a backup. It must not be there, or be empty.
 ///
 /// # Errors
@@ -196,10 +203,12 @@ pub fn restore(from: &Path, data: &Path, passphrase: String) -> anyhow::Result<V
         if let Some(folder) = new.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::rename(old, new)?;
+        fs::rename(old, &new)?;
+        sync_folder_of(&new)?;
     }
     if extra.exists() {
         fs::remove_dir_all(&extra)?;
     }
+    fs::File::open(data)?.sync_all()?;
     Ok(told(&summary))
 }
