@@ -46,7 +46,7 @@ class Town(Node):
         self.record, self.small = record, small
         self.faults: recorder.Faults | None = None
         self.log: Path | None = None
-        self._mounted = False
+        self._mounted, self._told = False, ""
         super().__init__()
 
     def start(self) -> None:
@@ -97,9 +97,15 @@ class Town(Node):
     def listening(self) -> bool:
         return listens(self.xmpp)
 
+    def logs(self) -> str:
+        with contextlib.suppress(OSError):
+            self._told = super().logs()
+        return self._told
+
     def stop(self) -> None:
         if self.program:
             self.program.stop()
+            self.logs()
         if self._mounted:
             subprocess.run(["umount", "-l", str(self.data)], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
