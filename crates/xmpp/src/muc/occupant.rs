@@ -24,8 +24,10 @@ pub type Inside = (Arc<Session>, Arc<Presence>);
 
 /// Most bytes that a client's presence may have in a room; of a longer one only show and status are passed on.
 const PRESENCE_BYTES: usize = 8 * 1024;
-/// Most rooms and occupants that are kept built.
+/// Most rooms of which occupants are kept built.
 const MOST_ROOMS: usize = 10_000;
+/// Most occupants of one room that are kept built.
+const MOST_OCCUPANTS: usize = 25_000;
 
 /// What an XMPP client showed a room: the children of its presence, in any stanza namespace.
 pub struct Shows(pub Bytes);
@@ -336,7 +338,7 @@ impl Forms {
                 rooms.clear();
             }
             let room = rooms.entry(convo.id()).or_default();
-            if room.len() > convo.members.len() + 64 {
+            if room.len() > MOST_OCCUPANTS {
                 room.clear();
             }
             if let Some(built) = room.get(&member.address)
