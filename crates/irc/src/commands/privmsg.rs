@@ -38,11 +38,13 @@ async fn handle(s: &mut Session, m: &Message<'_>, verb: Verb) {
         let text = format!("No recipient given ({name})");
         return s.numeric(Numeric::ERR_NORECIPIENT, &[], &text);
     };
-    let Some(text) = m.text(1).filter(|t| !t.is_empty()) else {
-        return s.numeric(Numeric::ERR_NOTEXTTOSEND, &[], "No text to send");
-    };
+    let text = m.text(1).unwrap_or("");
     if let Some(reference) = m.tag_text(names::BATCH) {
+        // Blank lines may stand between others (draft/multiline).
         return super::batch::line(s, &reference, name, targets, text, m);
+    }
+    if text.is_empty() {
+        return s.numeric(Numeric::ERR_NOTEXTTOSEND, &[], "No text to send");
     }
     let tags: Vec<u8> = raw_tags(m);
     let most = s.server.config().targets;

@@ -93,6 +93,7 @@ async fn many_lines_are_one_message() {
     for line in [
         "@label=m BATCH +1 draft/multiline #town",
         "@batch=1 PRIVMSG #town :one",
+        "@batch=1 PRIVMSG #town :",
         "@batch=1 PRIVMSG #town :two ",
         "@batch=1;draft/multiline-concat PRIVMSG #town :and a half",
     ] {
@@ -112,6 +113,7 @@ async fn many_lines_are_one_message() {
         texts,
         [
             ":alice!alice@example.org PRIVMSG #town :one",
+            ":alice!alice@example.org PRIVMSG #town :",
             ":alice!alice@example.org PRIVMSG #town :two and a half",
         ]
     );
