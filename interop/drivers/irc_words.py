@@ -173,14 +173,31 @@ class Understanding:
         return []
 
     def _modes(self, line: Line, base: dict) -> list[Seen]:
-        out, plus, arguments = [], True, list(line.params[2:])
-        for letter in line.params[1] if len(line.params) > 1 else "":
-            if letter in "+-":
-                plus = letter == "+"
-                continue
-            argument = arguments.pop(0) if letter in "vhoaqbeIklfj" and arguments else None
-            kind = {("v", True): "voice", ("v", False): "unvoice", ("o", True): "op", ("o", False): "deop",
-                    ("b", True): "ban", ("b", False): "unban"}.get((letter, plus), "mode")  # fmt: skip
+        out = []
+        for kind, mode, argument in modes(line.params[1] if len(line.params) > 1 else "", line.params[2:]):
             one = {**base, "who": (argument or line.nick).partition("!")[0], "more": {**base["more"], "by": line.nick}}
-            out.append(Seen(kind, text=("+" if plus else "-") + letter + (f" {argument}" if argument else ""), **one))
+            out.append(Seen(kind, text=mode + (f" {argument}" if argument else ""), **one))
         return out
+
+
+MODES = {"+v": "voice", "-v": "unvoice", "+o": "op", "-o": "deop", "+b": "ban", "-b": "unban"}
+
+
+def modes(letters: str, arguments: list[str]):
+    """`-v+o bob bob` as (kind, mode, argument), one after the other."""
+    sign, arguments = "+", list(arguments)
+    for letter in letters:
+        if letter in "+-":
+            sign = letter
+            continue
+        argument = arguments.pop(0) if letter in "vhoaqbeIklfj" and arguments else None
+        yield MODES.get(sign + letter, "mode"), sign + letter, argument
+
+
+def shown_modes(where: str, shown: str, by: str) -> list[Seen]:
+    """The same from what a client shows: `-v+o bob bob` in a room, by somebody."""
+    letters, *arguments = shown.split()
+    return [
+        Seen(kind, (argument or by).partition("!")[0], where, mode + (f" {argument}" if argument else ""), more={"by": by})
+        for kind, mode, argument in modes(letters, arguments)
+    ]

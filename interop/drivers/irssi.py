@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 
+from .irc_words import shown_modes
 from .person import Person, Seen
 from .programs import folder, need
 from .tmux import Tmux
@@ -16,6 +17,7 @@ chatnets = {{ s = {{ type = "IRC"; nick = "{name}"; {sasl} max_kicks = "1"; max_
 settings = {{
   core = {{ real_name = "{name}"; user_name = "{name}"; nick = "{name}"; resolve_prefer_ipv6 = "no"; }};
   "irc/core" = {{ cmds_max_at_once = "1000"; cmd_queue_speed = "10msec"; skip_motd = "yes"; }};
+  "fe-common/irc" = {{ group_multi_mode = "no"; }};
   "fe-text" = {{ actlist_sort = "refnum"; }};
   "fe-common/core" = {{ autolog = "yes"; autolog_path = "{dir}/logs/$0.log"; autolog_level = "all"; autolog_colors = "no";
     autocreate_own_query = "yes";
@@ -35,7 +37,6 @@ SHOWN = [
     ("invite", r"^-!- (?P<who>\S+)(?: \[.*\])? invites you to (?P<where>#\S+)"),
     ("away", r"^-!- (?P<who>\S+) is away: (?P<text>.*)$"),
 ]
-MODES = {"+v": "voice", "-v": "unvoice", "+o": "op", "-o": "deop", "+b": "ban", "-b": "unban"}
 
 
 class Irssi(Person):
@@ -124,8 +125,8 @@ class Irssi(Person):
 
 def understand(window: str, line: str, me: str) -> list[Seen]:
     """One line of a log as what it says."""
-    if mode := re.match(r"^-!- mode/(#\S+) \[(\S+) (\S+)\] by (\S+)", line):
-        return [Seen(MODES.get(mode[2], "mode"), mode[3].partition("!")[0], mode[1], f"{mode[2]} {mode[3]}", more={"by": mode[4]})]
+    if mode := re.match(r"^-!- mode/(#\S+) \[(\S[^\]]*)\] by (\S+)", line):
+        return shown_modes(mode[1], mode[2], mode[3])
     for kind, pattern in SHOWN:
         if found := re.match(pattern, line):
             got = found.groupdict()

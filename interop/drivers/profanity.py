@@ -143,7 +143,10 @@ class Profanity(Person):
 
     def window(self, where: str) -> None:
         """Bring the window of a person or a room to the front."""
-        self.types_line(f"/win {self.place.jid(where)}" if where.startswith("#") else f"/msg {self.place.jid(where)}")
+        if where.startswith("#"):
+            return self.types_line(f"/win {self.place.jid(where)}")
+        self.types_line("/win 1")  # in the window of a room /msg goes to its people only
+        self.types_line(f"/msg {self.place.jid(where)}")
 
     def says(self, where: str, text: str) -> Seen:
         if where.startswith("#"):

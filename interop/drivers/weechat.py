@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+from .irc_words import shown_modes
 from .person import Person, Seen
 from .programs import Program, folder, need
 
@@ -207,13 +208,12 @@ SHOWN = [
     ("back", r"^\[(?P<who>[^\]]+)\] is back"),
     ("retraction", r"^(?P<who>\S+) (?:deleted|retracted|removed) .*$"),
 ]
-MODES = {"+v": "voice", "-v": "unvoice", "+o": "op", "-o": "deop", "+b": "ban", "-b": "unban"}
 
 
 def understand(where: str | None, prefix: str, text: str, me: str) -> list[Seen]:
     """One logged line as what it says. Server lines without meaning here have `where` None and kind line."""
-    if mode := re.match(r"^Mode (#\S+) \[(\S+) (\S+)\] by (\S+)", text):
-        return [Seen(MODES.get(mode[2], "mode"), mode[3].partition("!")[0], mode[1], f"{mode[2]} {mode[3]}", more={"by": mode[4]})]
+    if mode := re.match(r"^Mode (#\S+) \[(\S[^\]]*)\] by (\S+)", text):
+        return shown_modes(mode[1], mode[2], mode[3])
     if prefix in ("--", "-->", "<--", "", "=!="):
         for kind, pattern in SHOWN:
             if found := re.match(pattern, text):
