@@ -4,3 +4,4 @@ mod config;
 mod imports;
 mod node;
 mod plays;
+mod standards;
