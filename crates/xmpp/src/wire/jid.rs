@@ -32,6 +32,19 @@ impl Jid {
         if text.len() > 3 * 1023 * 2 {
             return Err(JidError);
         }
+        // RFC 7622 §3.1: the resource begins at the first slash, whatever follows; before it the first `@` ends the
+        // local part. A dot at the domain's end goes (§3.2); the crate then loses count of where the parts begin.
+        let (bare, resource) = match text.split_once('/') {
+            Some((bare, resource)) => (bare, Some(resource)),
+            None => (text, None),
+        };
+        if bare.ends_with('.') {
+            let (local, domain) = match bare.split_once('@') {
+                Some((local, domain)) => (Some(local), domain),
+                None => (None, bare),
+            };
+            return Self::from_parts(local, domain, resource);
+        }
         jid::Jid::new(text)
             .map_err(|_| JidError)
             .and_then(|jid| Self::prepared(&jid))
