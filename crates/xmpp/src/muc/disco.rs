@@ -103,7 +103,7 @@ pub fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
     })
 }
 
-/// Whether somebody may know more of a room than that it is there: its people, its subject, its picture.
+/// Whether somebody may know more of a room than that it is there: its name, its people, its subject, its picture.
 pub fn may_look(convo: &Convo, who: &Address) -> bool {
     let settings = &convo.conversation.settings;
     convo.has(who)
@@ -116,6 +116,7 @@ fn room(client: &Client, convo: &Convo, query: Element) -> Element {
     let name = s
         .name
         .as_deref()
+        .filter(|_| may_look(convo, &client.account))
         .or(convo.conversation.room().map(Address::name))
         .unwrap_or_default();
     let pick = |yes: bool, a: &'static str, b: &'static str| if yes { a } else { b };

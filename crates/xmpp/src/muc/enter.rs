@@ -182,7 +182,7 @@ async fn enter(
     let past = history::before(client, convo, came.seq, &wanted).await;
     let given = occupant::nick_of(convo, &client.account).to_owned();
     let codes = own_codes(convo, came.created, given != nick);
-    let held = places.finish(&room, &given, || {
+    let held = places.finish(&room, &given, came.seq, || {
         roster(client, &shared, convo, came.live.as_ref(), &codes);
         for message in &past {
             occupant::send(client, "message", message);

@@ -8,7 +8,7 @@ use sammen_core::address::Address;
 use sammen_core::document::Owner;
 use sammen_core::live::{Announced, OccupantChange, StateChange};
 use sammen_core::tx::Expect;
-use sammen_core::{Node, Outcome};
+use sammen_core::{Node, Outcome, Seq};
 
 use super::occupant::Forms;
 use super::occupant_id::Key;
@@ -90,6 +90,8 @@ pub struct Place {
     entering: Option<Vec<Held>>,
     /// The room's own word of the entering reached the client.
     entered: bool,
+    /// Everything up to here was history when it entered: a client that lagged is not shown it again.
+    since: Seq,
 }
 
 /// The rooms of one client.
@@ -122,6 +124,7 @@ impl Places {
             nick: nick.to_owned(),
             entering: Some(Vec::new()),
             entered: false,
+            since: Seq(0),
         };
         Undo(places.insert(room.clone(), place).map(|p| p.nick))
     }
@@ -141,6 +144,7 @@ impl Places {
                         nick,
                         entering: None,
                         entered: true,
+                        since: Seq(0),
                     },
                 );
                 held
@@ -153,13 +157,14 @@ impl Places {
     }
 
     /// The client has entered: `show` writes all it gets first; then what waited is returned, and nothing waits any more.
-    pub fn finish(&self, room: &Address, nick: &str, show: impl FnOnce()) -> Vec<Held> {
+    pub fn finish(&self, room: &Address, nick: &str, since: Seq, show: impl FnOnce()) -> Vec<Held> {
         let mut places = self.0.lock();
         show();
         let Some(place) = places.get_mut(room) else {
             return Vec::new();
         };
         nick.clone_into(&mut place.nick);
+        place.since = since;
         place.entering.take().unwrap_or_default()
     }
 
@@ -169,12 +174,18 @@ impl Places {
             nick: nick.to_owned(),
             entering: None,
             entered: false,
+            since: Seq(0),
         };
         self.0.lock().insert(room.clone(), place);
     }
 
     /// What to do with an event.
     pub fn event(&self, room: &Address, announced: &Arc<Announced>) -> Now {
+        let seq = announced.event.seq;
+        let old = self.0.lock().get(room).is_some_and(|p| seq <= p.since);
+        if old {
+            return Now::Elsewhere;
+        }
         self.hold(room, || Held::Event(announced.clone()))
     }
 

@@ -93,7 +93,9 @@ async fn back(client: &Arc<Client>, room: &Address, cursor: Seq) {
             break;
         }
     }
-    let held = places.finish(room, &nick, || changes::show_all(client, &entered.convo));
+    let held = places.finish(room, &nick, entered.seq, || {
+        changes::show_all(client, &entered.convo)
+    });
     for held in held {
         changes::show_held(client, &held);
     }

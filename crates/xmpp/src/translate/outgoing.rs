@@ -69,11 +69,11 @@ pub fn children(scene: &Scene<'_>) -> Vec<Element> {
         }
         Content::Marker(kind) => match scene.target {
             Some(target) => {
-                let (name, ns) = match kind {
+                let (element, ns) = match kind {
                     MarkerKind::Received => ("received", ns::RECEIPTS),
                     MarkerKind::Displayed => ("displayed", ns::MARKERS),
                 };
-                vec![Element::new(ns, name).attr("id", stanza_id(target))]
+                vec![Element::new(ns, element).attr("id", name(scene, target))]
             }
             None => Vec::new(),
         },
