@@ -221,6 +221,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_dot_at_the_domains_end_moves_nothing() {
+        for text in ["[@e8amplf./opagrltop", "fx./x-@tpn", "a@b./c/d@e", "x./."] {
+            if let Ok(jid) = Jid::new(text) {
+                let again = Jid::from_parts(jid.local(), jid.domain(), jid.resource());
+                assert_eq!(again.as_ref(), Ok(&jid), "{text}");
+                assert_eq!(Jid::new(jid.as_str()).as_ref(), Ok(&jid), "{text}");
+            }
+        }
+        assert_eq!(Jid::new("a@b./c").unwrap().as_str(), "a@b/c");
+    }
+
+    #[test]
     fn addresses_are_normalised_and_taken_apart() {
         for (text, whole, local, domain, resource) in [
             (
