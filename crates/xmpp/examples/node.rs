@@ -40,7 +40,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "127.0.0.1".into(),
         ],
     };
-    #[expect(clippy::disallowed_methods, reason = "a certificate begins to be valid now")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a certificate begins to be valid now"
+    )]
     let tls = Tls::new(source, SystemTime::now())?;
     let server = Server::new(node.clone(), Config::default(), accounts);
     let limits = ConnectionLimits::new(10_000, 10_000);

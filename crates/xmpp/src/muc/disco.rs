@@ -153,7 +153,7 @@ fn room_info(client: &Client, convo: &Convo) -> Element {
         .text(
             "muc#roomconfig_roomname",
             "Name",
-            s.name.as_deref().unwrap_or_default(),
+            s.name.as_deref().filter(|_| looks).unwrap_or_default(),
         )
         .text("muc#roominfo_description", "Description", &description)
         .text(

@@ -169,8 +169,11 @@ async fn what_a_client_that_never_came_back_missed_waits_for_the_next() {
     let mut bob = house.arrives("bob", "home").await;
     let mut alice = house.signs_in("alice", "desk").await;
     enables(&mut alice).await;
-    alice.send("<presence/><presence to='bob@localhost'/>").await;
-    bob.expect(|el| el.get("from") == Some("alice@localhost/desk")).await;
+    alice
+        .send("<presence/><presence to='bob@localhost'/>")
+        .await;
+    bob.expect(|el| el.get("from") == Some("alice@localhost/desk"))
+        .await;
     bob.says("alice@localhost", "had").await;
     alice.hears("had").await;
     // Her presence and `had`.
@@ -183,6 +186,8 @@ async fn what_a_client_that_never_came_back_missed_waits_for_the_next() {
     let mut alice = house.arrives("alice", "phone").await;
     let late = alice.hears("lost").await;
     assert!(late.has("delay", ns::DELAY));
-    alice.has_nothing(|el| el.find_text("body", ns::CLIENT).as_deref() == Some("had")).await;
+    alice
+        .has_nothing(|el| el.find_text("body", ns::CLIENT).as_deref() == Some("had"))
+        .await;
     bob.has_nothing(|el| el.get("type") == Some("error")).await;
 }

@@ -6,9 +6,9 @@ use sammen_core::convo::Convo;
 use sammen_core::event::{Content, Message, MessageKind, Relation, RelationKind};
 use sammen_core::live::{Presence, Show, Typing};
 use sammen_core::member::Role;
+use sammen_core::ops::rooms;
 use sammen_core::ops::send::{self, Outgoing, Target};
 use sammen_core::ops::sessions::{SignIn, SignedIn};
-use sammen_core::ops::rooms;
 use sammen_core::{Address, EventId, Origin, Principal, Protocol, Refusal, Sent};
 use sammen_xmpp::wire::ns;
 
