@@ -9,7 +9,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     let (Some(nick), Some(channel)) = (m.text(0), m.text(1)) else {
         return list(s).await;
     };
-    let Some(convo) = s.any_room(channel) else {
+    let Some(convo) = s.visible_room(channel) else {
         return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], "No such channel");
     };
     let Some(who) = s.server.names.person(nick) else {

@@ -1,6 +1,6 @@
 //! KICK.
 
-use sammen_core::{Role, ops};
+use sammen_core::{Refusal, Role, ops};
 
 use crate::session::Session;
 use crate::wire::{Message, Numeric};
@@ -13,9 +13,13 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
         .text(2)
         .filter(|r| !r.is_empty())
         .map(|r| super::join::clip(r, 300));
-    let Some(convo) = s.any_room(channel) else {
+    let Some(convo) = s.visible_room(channel) else {
         return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], "No such channel");
     };
+    // Before the nicks are looked at: who is in a room is not told to those outside.
+    if !convo.has(&s.me().account) && !s.me().oper {
+        return s.refuse(&Refusal::NotJoined, channel);
+    }
     for nick in nicks.split(',').filter(|n| !n.is_empty()).take(4) {
         let who = s.server.names.person(nick);
         let Some(who) = who.filter(|w| convo.has(w)) else {

@@ -17,7 +17,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     if !target.starts_with('#') {
         return user(s, target, m.text(1));
     }
-    let Some(convo) = s.any_room(target) else {
+    let Some(convo) = s.visible_room(target) else {
         return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[target], "No such channel");
     };
     let channel = s
@@ -162,6 +162,10 @@ fn refuse(s: &mut Session, refusal: &Refusal, channel: &str) {
 }
 
 async fn rank(s: &mut Session, convo: &Arc<Convo>, channel: &str, change: &ModeChange, nick: &str) {
+    // Before the nick is looked at: who is in a room is not told to those outside.
+    if !convo.has(&s.me().account) && !s.me().oper {
+        return s.refuse(&Refusal::NotJoined, channel);
+    }
     let Some(who) = s.server.names.person(nick).filter(|w| convo.has(w)) else {
         let text = "They aren't on that channel";
         return s.numeric(Numeric::ERR_USERNOTINCHANNEL, &[nick, channel], text);

@@ -16,7 +16,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
             None => s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], "No such channel"),
         };
     };
-    let Some(convo) = s.any_room(channel) else {
+    let Some(convo) = s.visible_room(channel) else {
         return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], "No such channel");
     };
     let (by, origin) = (s.principal(), s.origin());
