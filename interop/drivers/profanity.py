@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sqlite3
 
-from .person import Person, Seen, until
+from .person import PATIENCE, Person, Seen, until
 from .programs import folder, need
 from .tmux import Tmux
 
@@ -52,6 +53,9 @@ time.chat=%H:%M:%S
 time.muc=%H:%M:%S
 intype.console=true
 presence=true
+statuses.console=all
+statuses.chat=all
+statuses.muc=all
 occupants=true
 history=true
 enc.warn=false
@@ -101,14 +105,15 @@ class Profanity(Person):
         found = list((self.folder / "data/profanity/database").glob("*/chatlog.db"))
         if not found:
             return
-        with sqlite3.connect(f"file:{found[0]}?mode=ro", uri=True, timeout=10) as db:
+        # Without locks (immutable): Profanity drops what it can't write at once, so nobody may hold its database.
+        with contextlib.closing(sqlite3.connect(f"file:{found[0]}?mode=ro&immutable=1", uri=True)) as db:
             try:
                 rows = db.execute(
                     "SELECT id, from_jid, from_resource, to_jid, message, type, stanza_id, archive_id, encryption, replace_id, timestamp "
                     "FROM ChatLogs WHERE id > ? ORDER BY id", (self._row,)
                 ).fetchall()  # fmt: skip
-            except sqlite3.OperationalError:
-                return  # not made yet
+            except sqlite3.DatabaseError:
+                return  # not made yet, or just being written
         for row in rows:
             self._row = row[0]
             self.note(f"chatlog {row}")
@@ -129,11 +134,11 @@ class Profanity(Person):
             more={"encryption": encryption, "type": kind, "time": timestamp}, raw=row,
         )  # fmt: skip
 
-    def shows(self, text: str, timeout: float = 30) -> None:
+    def shows(self, text: str, timeout: float = PATIENCE) -> None:
         """Wait until the screen has this text (for what the database does not have: presence, typing, room events)."""
         self.waits(f"{text!r} on the screen", lambda: text in self.terminal.screen(), timeout)
 
-    def shows_like(self, pattern: str, timeout: float = 30) -> re.Match:
+    def shows_like(self, pattern: str, timeout: float = PATIENCE) -> re.Match:
         return self.waits(f"{pattern!r} on the screen", lambda: re.search(pattern, self.terminal.screen()), timeout)
 
     # Writing.
@@ -161,15 +166,16 @@ class Profanity(Person):
     def joins(self, room: str) -> None:
         """Enter; a room that is new is accepted as it is."""
         self.types_line(f"/join {self.place.jid(room)}")
-        shown = rf"(?i)(-> You have joined the room|room locked|requires configuration)"
+        # With the room's own window in front: another may show the same words.
+        shown = rf"(?is)\A\s*{re.escape(room[1:])}\b.*(-> You have joined the room|room locked|requires configuration)"
         found = self.shows_like(shown)
-        if "joined" not in found[0]:
+        if "joined" not in found[1]:
             self.types_line("/room accept")
         self._rooms.add(room)
 
     def leaves(self, room: str) -> None:
         self.window(room)
-        self.types_line("/leave")
+        self.types_line("/close")
         self._rooms.discard(room)
 
     def edits(self, where: str, text: str) -> None:
