@@ -68,8 +68,12 @@ bench: bench-tools
 	$(CARGO) build --release -p sammen
 	bench/run
 
-soak:
-	SOAK=1 $(CARGO) test --workspace --locked -- --include-ignored
+# Hours: an hour of fuzzing per format, twenty kills and two hundred power cuts, then the full comparison under load.
+soak: tools
+	$(CARGO) build --locked -p sammen
+	SOAK=1 SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/faults -q
+	$(MAKE) fuzz FUZZ_SECONDS=3600
+	$(MAKE) bench
 
 clean:
 	$(CARGO) clean
