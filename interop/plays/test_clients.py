@@ -16,6 +16,8 @@ from drivers.profanity import Profanity
 from drivers.slix import Slixmpp
 from drivers.weechat import Weechat
 
+pytestmark = pytest.mark.sammen
+
 
 @pytest.fixture(scope="module", params=[Weechat, Irssi], ids=lambda d: d.program)
 def town(request):
@@ -165,6 +167,15 @@ def test_file(stage, names, phone):
     to_bob, to_alice = names
     said = phone.shares(to_bob, "note.txt", b"what was written")
     stage.bob.hears(some(said.text), where=to_alice, who="alice")
+
+
+def test_file_from_profanity(stage, names):
+    to_bob, to_alice = names
+    picture = stage.alice.folder / f"{words('note').replace(' ', '')}.txt"
+    picture.write_text("what was written")
+    stage.alice.window(to_bob)
+    stage.alice.types_line(f"/sendfile {picture}")
+    stage.bob.hears(re.compile(rf"https://\S+/{picture.name}"), where=to_alice, who="alice")
 
 
 def test_topic_from_xmpp(stage, yard):

@@ -11,6 +11,7 @@ from drivers.profanity import Profanity
 from drivers.rawirc import RawIrc
 from drivers.slix import Slixmpp
 from drivers.slix_omemo import SlixmppOmemo
+from drivers.weechat import Weechat
 
 NOTICE = re.compile(r"(?i)encrypted.*OMEMO|OMEMO.*encrypted")
 LIST = "eu.siacs.conversations.axolotl.devicelist"
@@ -32,20 +33,26 @@ def secretive(xmpp, cast):
 
 
 def on_irc(xmpp, cast, name):
-    """A further device of the account on IRC, where the place has IRC."""
-    return cast(RawIrc, xmpp, name, "irc") if xmpp.irc else None
+    """Further devices of the account on IRC, where the place has IRC."""
+    return [cast(RawIrc, xmpp, name, "irc"), cast(Weechat, xmpp, name, "weechat")] if xmpp.irc else []
+
+
+def is_told(third, where):
+    """Nothing that was whispered, but that there is something, and what opens it."""
+    places = (where, None)  # WeeChat shows private notices in the window of the server
+    third.waits("a notice that names OMEMO", lambda: [s for s in third.seen if s.where in places and NOTICE.search(s.text)])
 
 
 def test_omemo_directly(xmpp, cast, secretive):
     alice, bob = secretive
-    third = on_irc(xmpp, cast, "bob")
+    thirds = on_irc(xmpp, cast, "bob")
     alice.whispers("bob", text := words("secret"))
     assert bob.hears(text, where="alice", who="alice").more["encryption"] == "omemo"
     bob.encrypts("alice")
     bob.says("alice", answer := words("answer"))
     assert alice.hears(answer, where="bob", who="bob").more["encrypted"]
-    if third:
-        third.waits("a notice that names OMEMO", lambda: [s for s in third.seen if s.where == "alice" and NOTICE.search(s.text)])
+    for third in thirds:
+        is_told(third, "alice")
         third.heard_never(text)
         third.heard_never(answer)
 
@@ -56,16 +63,16 @@ def test_omemo_in_a_members_only_room(xmpp, cast, secretive):
     alice.gives_standing("#den", "bob", "member")
     bob.joins("#den")
     alice.sees("join", who="bob", where="#den")
-    third = on_irc(xmpp, cast, "bob")
-    if third:
+    thirds = on_irc(xmpp, cast, "bob")
+    for third in thirds:
         third.joins("#den")
     alice.whispers("#den", text := words("secret"))
     assert bob.hears(text, where="#den", who="alice").more["encryption"] == "omemo"
     bob.encrypts("#den")
     bob.says("#den", answer := words("answer"))
     assert alice.hears(answer, where="#den", who="bob").more["encrypted"]
-    if third:
-        third.waits("a notice that names OMEMO", lambda: [s for s in third.seen if s.where == "#den" and NOTICE.search(s.text)])
+    for third in thirds:
+        is_told(third, "#den")
         third.heard_never(text)
         third.heard_never(answer)
 
