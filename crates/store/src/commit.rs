@@ -10,6 +10,7 @@ use sammen_core::words::words;
 use sammen_core::{Address, Pos, Seq};
 
 use crate::blobs::Blobs;
+use crate::checkpoint::Bell;
 use crate::error;
 use crate::folder::Folder;
 use crate::names::Names;
@@ -22,8 +23,6 @@ pub const BESIDE: i64 = 3;
 /// Without a place.
 pub const PLACELESS: i64 = 4;
 
-/// After this many writes since the last one, a commit moves the write-ahead log into the database.
-const CHECKPOINT_AFTER: usize = 8192;
 /// Conversations whose end is kept in memory.
 const MOST_HEADS: usize = 100_000;
 
@@ -58,7 +57,7 @@ pub struct Writer {
     heads: HashMap<u64, Option<Head>>,
     names: Arc<Names>,
     meta: Meta,
-    since_checkpoint: usize,
+    bell: Arc<Bell>,
     failed: Option<String>,
     /// What a scrub has to do.
     pub dirt: Dirt,
@@ -131,14 +130,14 @@ impl From<StoreError> for Failure {
 
 impl Writer {
     /// Takes over a connection that is set up and migrated.
-    pub fn new(db: Connection, names: Arc<Names>) -> StoreResult<Self> {
+    pub fn new(db: Connection, names: Arc<Names>, bell: Arc<Bell>) -> StoreResult<Self> {
         let meta = Meta::read(&db).map_err(error::reading)?;
         Ok(Self {
             db,
             heads: HashMap::new(),
             names,
             meta,
-            since_checkpoint: 0,
+            bell,
             failed: None,
             // What was deleted before a restart may not have been scrubbed: do it once after each start.
             dirt: Dirt {
@@ -168,10 +167,7 @@ impl Writer {
         }
         match result {
             Ok(()) => {
-                self.since_checkpoint += batch.len() + 8;
-                if self.since_checkpoint >= CHECKPOINT_AFTER {
-                    self.checkpoint(folder)?;
-                }
+                self.bell.committed();
                 Ok(())
             }
             Err(Failure::Store(e)) => Err(e),
@@ -186,19 +182,6 @@ impl Writer {
     pub fn fail(&mut self, why: String) -> StoreError {
         self.failed = Some(why.clone());
         StoreError::Fatal(why)
-    }
-
-    /// Moves the write-ahead log into the database as far as readers allow. A full disk is no failure: what was
-    /// committed stays in the write-ahead log.
-    fn checkpoint(&mut self, folder: &Folder) -> StoreResult<()> {
-        self.since_checkpoint = 0;
-        let moved = self
-            .db
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        match moved.map_err(|e| error::writing(e, || folder.is_full())) {
-            Err(StoreError::Fatal(why)) => Err(self.fail(why)),
-            _ => Ok(()),
-        }
     }
 
     fn transact(&mut self, blobs: &Blobs, batch: &[Write]) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ pub mod backup;
 mod blobs;
 mod changes;
 mod check;
+mod checkpoint;
 mod commit;
 mod error;
 mod folder;

@@ -20,6 +20,7 @@ use sammen_core::store::{
 use sammen_core::{Address, ConversationId, DeviceId, EventId, Seq, Timestamp};
 
 use crate::blobs::{Blobs, RealDisk};
+use crate::checkpoint::{self, Bell, Checkpoints};
 use crate::commit::{Meta, Writer};
 use crate::folder::{Folder, private_file, sync_folder};
 use crate::history::Found;
@@ -31,8 +32,9 @@ use crate::{changes, check, error, history, log, migrate, scrub, shelf};
 /// The store of one data folder.
 pub struct SqliteStore {
     // Dropped before the writer, which then can close the write-ahead log.
+    checkpoints: Checkpoints,
     readers: Pool,
-    writer: Mutex<Writer>,
+    writer: Arc<Mutex<Writer>>,
     names: Arc<Names>,
     search: Search,
     blobs: Arc<Blobs>,
@@ -48,8 +50,12 @@ impl SqliteStore {
         migrate::migrate_to(&mut db, migrate::newest())?;
         sync_folder(path.as_ref()).map_err(error::file)?;
         let names = Arc::<Names>::default();
+        let bell = Arc::<Bell>::default();
+        let writer = Writer::new(db, names.clone(), bell.clone())?;
+        let writer = Arc::new(Mutex::new(writer));
         Ok(Self {
-            writer: Mutex::new(Writer::new(db, names.clone())?),
+            checkpoints: Checkpoints::start(folder.log(), writer.clone(), bell)?,
+            writer,
             readers: Pool::new(folder.log()),
             names,
             search: Search::open(&folder)?,
@@ -62,7 +68,13 @@ impl SqliteStore {
     /// Gives the room of erased events back to the disk. Writes the whole database anew, and commits wait meanwhile:
     /// for a quiet hour, after much was erased.
     pub fn compact(&self) -> StoreResult<()> {
+        let _pause = self.checkpoints.pause();
         scrub::compact(&mut self.writer.lock())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writer(&self) -> &Arc<Mutex<Writer>> {
+        &self.writer
     }
 
     pub(crate) fn reader(&self) -> StoreResult<Reader<'_>> {
@@ -99,8 +111,9 @@ fn open_writer(folder: &Folder) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "secure_delete", true)?;
-    // The writer does it itself, so that a failed fsync is seen.
+    // `checkpoint.rs` does it, so that commits need not wait and a failed fsync is seen.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    checkpoint::count_frames(&db);
     db.pragma_update(None, "cache_size", -32_768)?;
     Ok(db)
 }
@@ -336,6 +349,7 @@ impl Store for SqliteStore {
                 None => remove().map_err(error::file),
             }
         })?;
+        let _pause = self.checkpoints.pause();
         scrub::scrub(&mut self.writer.lock(), forgotten)
     }
 
