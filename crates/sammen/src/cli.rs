@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use sammen_net::password::random_app_password;
 use serde_json::json;
 
-use crate::admin::{self, Request};
+use crate::admin::{self, Request, switches};
 use crate::config::{self, Config};
 use crate::serve::say;
 use crate::trial::{self, Trial};
@@ -133,6 +133,23 @@ enum Account {
     Enable {
         /// Which.
         name: String,
+    },
+    /// Shows what an account lets others know and how long its direct conversations stay, and changes what is given.
+    Settings {
+        /// Whose.
+        name: String,
+        /// Whether its apps send receipts.
+        #[arg(long, value_name = "on|off", value_parser = switches::on_or_off)]
+        receipts: Option<bool>,
+        /// Whether others see it type.
+        #[arg(long, value_name = "on|off", value_parser = switches::on_or_off)]
+        typing: Option<bool>,
+        /// Whether contacts may ask when it was last seen.
+        #[arg(long, value_name = "on|off", value_parser = switches::on_or_off)]
+        last_seen: Option<bool>,
+        /// After how many days its direct conversations are erased: of both people.
+        #[arg(long, value_name = "DAYS|none", value_parser = switches::days)]
+        retention: Option<u32>,
     },
     /// Removes an account and erases what it wrote. The name is not given out again.
     Remove {
@@ -361,6 +378,21 @@ fn account(command: Account) -> anyhow::Result<Request> {
         Account::Enable { name } => Request::AccountEnable {
             name,
             enabled: true,
+        },
+        Account::Settings {
+            name,
+            receipts,
+            typing,
+            last_seen,
+            retention,
+        } => Request::AccountSettings {
+            name,
+            wishes: switches::Wishes {
+                receipts,
+                typing,
+                last_seen,
+                retention,
+            },
         },
         Account::Remove { name } => Request::AccountRemove { name },
     })

@@ -32,6 +32,7 @@ pub(crate) mod rename;
 pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod setname;
+pub(crate) mod settings;
 pub(crate) mod tagmsg;
 pub(crate) mod topic;
 pub(crate) mod who;

@@ -31,6 +31,7 @@ pub(crate) async fn words(s: &mut Session, service: &str, text: &str) {
             [nick, how] => super::contact::run(s, &["plain", nick, how]).await,
             _ => "plain allow nick, or plain forbid nick".to_owned(),
         },
+        "settings" | "set" => super::settings::run(s, rest).await,
         "contacts" | "list" => super::contact::run(s, &["list"]).await,
         "ask" | "allow" | "deny" | "remove" => super::contact::run(s, &all).await,
         "identify" | "login" => format!("You are signed in as {} already", s.me().nick),
@@ -39,7 +40,8 @@ pub(crate) async fn words(s: &mut Session, service: &str, text: &str) {
             format!("You are {} in {} rooms", me.account, me.rooms.len())
         }
         _ => {
-            "Words I know: contacts; ask, allow, deny, remove nick; plain allow|forbid nick; status"
+            "Words I know: contacts; ask, allow, deny, remove nick; plain allow|forbid nick; settings; \
+             settings receipts|typing|last-seen on|off; settings retention days|none; status"
                 .to_owned()
         }
     };

@@ -164,3 +164,34 @@ async fn the_server_answers_what_clients_ask() {
     let lines = alice.does("@label=q PONG").await;
     assert_eq!(lines, ["@label=q :example.org ACK"]);
 }
+
+#[tokio::test]
+async fn alice_switches_her_typing_off() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    for (one, other) in [("alice", "bob"), ("bob", "alice")] {
+        let writer = if one == "alice" { &mut alice } else { &mut bob };
+        writer.does(&format!("PRIVMSG {other} :hi")).await;
+    }
+    alice.does("@+typing=active TAGMSG bob").await;
+    one(&bob.syncs().await, "typing=active");
+    one(
+        &alice.does("PRIVMSG *sammen :settings typing off").await,
+        "NOTICE alice :receipts on; typing off; last-seen on; retention none",
+    );
+    alice.does("@+typing=active TAGMSG bob").await;
+    none(&bob.syncs().await, "typing=active");
+    one(
+        &alice.does("PRIVMSG *sammen :settings retention 30").await,
+        "retention 30 days",
+    );
+    one(
+        &alice.does("PRIVMSG *sammen :settings typing perhaps").await,
+        "settings receipts|typing|last-seen on|off",
+    );
+    one(
+        &alice.does("PRIVMSG *sammen :settings").await,
+        "receipts on; typing off; last-seen on; retention 30 days",
+    );
+}

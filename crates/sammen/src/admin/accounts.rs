@@ -34,7 +34,7 @@ impl Admin {
     }
 
     /// An account that is there.
-    fn known(&self, name: &str) -> anyhow::Result<Address> {
+    pub(super) fn known(&self, name: &str) -> anyhow::Result<Address> {
         let address = self.account(name)?;
         match self.node.account(&address)? {
             Some(_) => Ok(address),

@@ -6,6 +6,7 @@ mod data;
 mod offline;
 mod rooms;
 pub mod socket;
+pub mod switches;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -93,6 +94,13 @@ pub enum Request {
         /// Whose.
         name: String,
     },
+    /// What an account lets others know; sets what is given.
+    AccountSettings {
+        /// Whose.
+        name: String,
+        /// What changes.
+        wishes: switches::Wishes,
+    },
     /// Removes an account and what it wrote.
     AccountRemove {
         /// Which.
@@ -170,6 +178,9 @@ impl Admin {
             Request::AppPasswordRemove { name, id } => self.app_password_remove(&name, &id).await,
             Request::AccountEnable { name, enabled } => self.account_enable(&name, enabled).await,
             Request::AccountSignOut { name } => self.account_sign_out(&name).await,
+            Request::AccountSettings { name, wishes } => {
+                self.account_settings(&name, wishes).await
+            }
             Request::AccountRemove { name } => self.account_remove(&name).await,
             Request::RoomList => self.room_list().await,
             Request::RoomCreate {

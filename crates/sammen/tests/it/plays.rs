@@ -326,3 +326,32 @@ fn a_wrong_configuration_is_told_with_line_and_suggestion() {
         "{said}"
     );
 }
+
+#[test]
+fn an_accounts_settings_are_shown_and_changed_with_and_without_a_node() {
+    let (_temporary, data) = folder();
+    let node = Node::tries(&data);
+    let shown = told(&data, "account settings alice", "");
+    for switch in ["receipts", "typing", "last_seen"] {
+        assert_eq!(shown[switch], "on");
+    }
+    assert_eq!(shown["retention"], "none");
+    let changed = told(
+        &data,
+        "account settings alice --receipts off --retention 30",
+        "",
+    );
+    assert_eq!(
+        (&changed["receipts"], &changed["typing"]),
+        (&"off".into(), &"on".into())
+    );
+    assert_eq!(node.stops(), Some(0));
+    let changed = told(&data, "account settings alice --last-seen off", "");
+    assert_eq!(changed["receipts"], "off", "what was said before stays");
+    assert_eq!(changed["last_seen"], "off");
+    assert_eq!(changed["retention"], "30");
+    let changed = told(&data, "account settings alice --retention none", "");
+    assert_eq!(changed["retention"], "none");
+    let nobody = refused(&data, "account settings nobody", "");
+    assert!(nobody.contains("no account"), "{nobody}");
+}
