@@ -45,6 +45,17 @@ def test_go_sendxmpp_and_weechat(node, cast):
     alice.hears(text, where="bob", who="bob")
 
 
+def test_go_sendxmpp_in_the_room(node, cast):
+    bob = cast(Weechat, node, "bob")
+    bob.joins("#town")
+    alice = cast(GoSendxmpp, node, "alice", listen="#town")
+    bob.sees("join", who="alice", where="#town")
+    bob.says("#town", text := words("to a script"))
+    alice.hears(text, where="#town", who="bob")
+    alice.says("#town", text := words("from a script"))
+    bob.hears(text, where="#town", who="alice")
+
+
 def test_every_device_of_an_account_shows_the_same(node, cast):
     """The main job: Profanity and slixmpp are alice, WeeChat is bob, and a third device of alice is on IRC."""
     befriend(node, "alice", "bob")
@@ -83,6 +94,30 @@ def test_everything_survives_a_kill(node, cast):
     kept = [(s.archive_id, s.who, s.text) for s in said]
     assert [(s.archive_id, s.who, s.text) for s in again.history("#town") if s.kind == "message"] == kept
     assert [(s.archive_id, s.who, s.text) for s in here.history("#town") if s.kind == "message"] == kept
+
+
+def test_clients_come_back_after_a_kill(node, cast):
+    """WeeChat connects again by itself and is in its room; Profanity is started again and reads what was said."""
+    befriend(node, "alice", "bob")
+    alice, bob = cast(Profanity, node, "alice"), cast(Weechat, node, "bob")
+    alice.joins("#town")
+    bob.joins("#town")
+    alice.says("#town", before := words("before"))
+    bob.hears(before, where="#town")
+    bob.says("alice", direct := words("before"))
+    alice.hears(direct, where="bob")
+    node.kill9()
+    node.restart()
+    alice.loses_connection()
+    again = cast(Profanity, node, "alice", "again")
+    again.joins("#town")
+    again.shows(before)  # the room tells what was said
+    again.says("#town", text := words("after"))
+    bob.hears(text, where="#town", who="alice")
+    bob.says("#town", text := words("after too"))
+    again.hears(text, where="#town", who="bob")
+    bob.says("alice", text := words("after directly"))
+    again.hears(text, where="bob", who="bob")
 
 
 def test_weechat_reads_what_it_missed(node, cast):
