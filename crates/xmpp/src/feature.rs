@@ -118,6 +118,7 @@ pub static FEATURES: &[&Feature] = &[
     &crate::carbons::FEATURE,
     &crate::blocking::FEATURE,
     &crate::small::FEATURE,
+    &crate::register::FEATURE,
     &crate::mam::FEATURE,
     &crate::pep::FEATURE,
     &crate::avatar::FEATURE,

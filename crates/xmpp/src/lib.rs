@@ -38,6 +38,7 @@ pub mod node_resource;
 pub mod pep;
 pub mod presence;
 pub mod private;
+pub mod register;
 pub mod roster;
 pub mod server;
 pub mod small;

@@ -178,9 +178,7 @@ impl Admin {
             Request::AppPasswordRemove { name, id } => self.app_password_remove(&name, &id).await,
             Request::AccountEnable { name, enabled } => self.account_enable(&name, enabled).await,
             Request::AccountSignOut { name } => self.account_sign_out(&name).await,
-            Request::AccountSettings { name, wishes } => {
-                self.account_settings(&name, wishes).await
-            }
+            Request::AccountSettings { name, wishes } => self.account_settings(&name, wishes).await,
             Request::AccountRemove { name } => self.account_remove(&name).await,
             Request::RoomList => self.room_list().await,
             Request::RoomCreate {

@@ -11,6 +11,7 @@ mod muc;
 mod people;
 mod pep;
 mod pep_limits;
+mod register;
 mod resumption;
 mod streams;
 mod upload;

@@ -117,7 +117,13 @@ impl House {
 
     /// Somebody signs in and says nothing yet.
     pub async fn signs_in(&self, name: &str, resource: &str) -> Person {
-        let mut person = self.proves(name).await;
+        self.signs_in_with(name, &format!("pass-{name}"), resource)
+            .await
+    }
+
+    /// The same with a password of one's choice.
+    pub async fn signs_in_with(&self, name: &str, password: &str, resource: &str) -> Person {
+        let mut person = self.proves_with(name, password).await.expect("let in");
         let bind = format!(
             "<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
             ns::BIND
@@ -132,9 +138,15 @@ impl House {
 
     /// Somebody authenticates and has not bound a resource.
     pub async fn proves(&self, name: &str) -> Person {
+        let password = format!("pass-{name}");
+        self.proves_with(name, &password).await.expect("let in")
+    }
+
+    /// Somebody tries a password; the answer where it was refused.
+    pub async fn proves_with(&self, name: &str, password: &str) -> Result<Person, Element> {
         let mut person = self.connects().await;
         person.opens().await;
-        let plain = STANDARD.encode(format!("\0{name}\0pass-{name}"));
+        let plain = STANDARD.encode(format!("\0{name}\0{password}"));
         person
             .send(&format!(
                 "<auth xmlns='{}' mechanism='PLAIN'>{plain}</auth>",
@@ -142,10 +154,12 @@ impl House {
             ))
             .await;
         let answer = person.next().await;
-        assert!(answer.is("success", ns::SASL), "{answer:?}");
+        if !answer.is("success", ns::SASL) {
+            return Err(answer);
+        }
         person.parser.reset();
         person.opens().await;
-        person
+        Ok(person)
     }
 
     /// Somebody connects.
