@@ -166,8 +166,8 @@ class Profanity(Person):
     def joins(self, room: str) -> None:
         """Enter; a room that is new is accepted as it is."""
         self.types_line(f"/join {self.place.jid(room)}")
-        # With the room's own window in front: another may show the same words.
-        shown = rf"(?is)\A\s*{re.escape(room[1:])}\b.*(-> You have joined the room|room locked|requires configuration)"
+        # With the room's own window in front: another may show the same words. (On Prosody a new room's title is empty.)
+        shown = rf"(?is)\A\s*(?:{re.escape(room[1:])}\b|\[).*(-> You have joined the room|room locked|requires configuration)"
         turned = []
 
         def entered():
