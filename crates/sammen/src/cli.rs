@@ -147,7 +147,7 @@ enum Account {
         /// Whether contacts may ask when it was last seen.
         #[arg(long, value_name = "on|off", value_parser = switches::on_or_off)]
         last_seen: Option<bool>,
-        /// After how many days its direct conversations are erased: of both people.
+        /// After how many days its direct conversations (what both wrote) and the files that it uploaded are erased.
         #[arg(long, value_name = "DAYS|none", value_parser = switches::days)]
         retention: Option<u32>,
     },

@@ -33,6 +33,8 @@ const DOMAIN: &str = "domain";
 /// Search is fed so soon after a commit; while nothing happens the pauses grow to the second one.
 const FEED: Duration = Duration::from_millis(200);
 const FEED_AT_REST: Duration = Duration::from_secs(2);
+/// Between two looks for files whose days are over.
+const HOUR: Duration = Duration::from_secs(3600);
 /// In all for going down: listeners drain, then the writer ends.
 const DOWN: Duration = Duration::from_secs(5);
 
@@ -80,6 +82,7 @@ pub struct Addresses {
 struct Chores {
     upkeep: Mutex<JoinHandle<()>>,
     feeding: JoinHandle<()>,
+    forgetting: Mutex<JoinHandle<()>>,
 }
 
 /// The time as the standard library has it.
@@ -290,6 +293,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let chores = Chores {
         upkeep: Mutex::new(keep_up(&assembled.node, config)),
         feeding: tokio::spawn(feed_search(assembled.node.clone())),
+        forgetting: Mutex::new(forget_files(&assembled.node, config)),
     };
     Ok(Running {
         assembled,
@@ -307,6 +311,21 @@ fn keep_up(node: &Node, config: &Config) -> JoinHandle<()> {
         days: config.retention.days,
     };
     tokio::spawn(node.clone().keep_up(retention))
+}
+
+/// Takes away what people uploaded once its days are over, by the hour.
+fn forget_files(node: &Node, config: &Config) -> JoinHandle<()> {
+    let (node, days) = (node.clone(), config.retention.days);
+    tokio::spawn(async move {
+        loop {
+            match sammen_xmpp::upload::forget(&node, days, node.now()).await {
+                Ok(0) => {}
+                Ok(gone) => tracing::info!(gone, "files went whose days are over"),
+                Err(error) => tracing::warn!(%error, "old files could not be taken away"),
+            }
+            tokio::time::sleep(HOUR).await;
+        }
+    })
 }
 
 /// Feeds search whenever something was committed: at once after a rest, and otherwise in steps that leave the log alone.
@@ -342,6 +361,9 @@ impl Running {
             let mut upkeep = self.chores.upkeep.lock();
             upkeep.abort();
             *upkeep = keep_up(&self.assembled.node, new);
+            let mut forgetting = self.chores.forgetting.lock();
+            forgetting.abort();
+            *forgetting = forget_files(&self.assembled.node, new);
         }
         self.protocols.reload(new, &self.addresses);
         for key in old.needs_restart(new) {
@@ -375,6 +397,7 @@ impl Running {
         shutdown.cancel();
         chores.upkeep.lock().abort();
         chores.feeding.abort();
+        chores.forgetting.lock().abort();
         let down = async {
             while listeners.join_next().await.is_some() {}
             drop(protocols);

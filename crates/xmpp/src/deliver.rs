@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sammen_core::event::{Content, Event};
-use sammen_core::live::{Announced, StateChange, Typing};
+use sammen_core::live::{Announced, ContactCause, StateChange, Typing};
 use sammen_core::mailbox::{CloseReason, Delivery};
 use sammen_core::{Device, Protocol};
 
@@ -15,7 +15,7 @@ use crate::live_stanza::LiveStanza;
 use crate::translate::outgoing::{self, Scene};
 use crate::translate::{self, Envelope};
 use crate::wire::{Context, Element, ns, write};
-use crate::{blocking, carbons, message, presence, roster, time};
+use crate::{blocking, carbons, message, pep, presence, roster, time};
 
 /// Forms of events that this crate keeps with them (see [`Announced::form`]); rooms have their own from 16 on.
 const CHILDREN: u32 = 1;
@@ -298,6 +298,9 @@ async fn state(client: &Arc<Client>, change: &Arc<StateChange>) {
             roster::push(client, contact, value, *cause);
             blocking::push(client, contact, value, *cause);
             presence::subscription(client, contact, value, *cause);
+            if *cause == ContactCause::Allowed {
+                pep::newly_allowed(client, contact).await;
+            }
         }
         StateChange::Typing {
             convo,

@@ -18,7 +18,7 @@ use super::{changes, leave, mask, settings};
 use crate::address::Place;
 use crate::client::Client;
 use crate::error_map::stanza_error;
-use crate::feature::BoxFuture;
+use crate::feature::{BoxFuture, FEATURES};
 use crate::wire::{Condition, Element, Jid, StanzaError, ns};
 
 /// Members without a session that a joiner is shown at most: a room of thousands is not sent to every phone.
@@ -28,7 +28,14 @@ const MOST_ABSENT: usize = 500;
 pub fn presence(client: Arc<Client>, to: Jid, el: Element) -> BoxFuture<Result<(), StanzaError>> {
     Box::pin(async move {
         let outcome = match el.get("type") {
-            None => available(&client, &to, &el).await,
+            None => {
+                // What the node adds to presence (XEP-0398 §3.3: the avatar) it adds in rooms too.
+                let mut stamped = el.clone();
+                for stamp in FEATURES.iter().filter_map(|f| f.stamp) {
+                    stamped = stamp(client.clone(), stamped).await;
+                }
+                available(&client, &to, &stamped).await
+            }
             Some("unavailable") => leave::unavailable(&client, &to, &el).await,
             // An error that came back from the client: it has lost the room (§18.1.1 of XEP-0410's ghosts); others mean nothing here.
             _ => Ok(()),

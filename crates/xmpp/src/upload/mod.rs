@@ -12,6 +12,7 @@ mod get;
 mod headers;
 mod put;
 mod range;
+mod retention;
 mod slot;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::server::Server;
 
+pub use retention::forget;
 pub use slot::FEATURE;
 
 /// The shelf that holds what a file is called (owner: who uploaded it; key: its slot).

@@ -2,7 +2,7 @@
 
 use sammen_xmpp::wire::ns;
 
-use crate::people::House;
+use crate::people::{House, written};
 
 #[tokio::test]
 async fn alice_and_bob_become_contacts_and_see_each_other() {
@@ -181,3 +181,45 @@ async fn clients_ask_each_other_and_unknown_questions_are_refused() {
     let query = info.find("query", ns::DISCO_INFO).unwrap();
     assert!(query.elements().any(|f| f.get("var") == Some(ns::CARBONS)));
 }
+
+#[tokio::test]
+async fn who_is_newly_allowed_sees_the_last_items_at_once() {
+    let house = House::new().await;
+    let mut alice = house.signs_in("alice", "desk").await;
+    let mut bob = house.arrives("bob", "home").await;
+    // Alice's app wants nicknames (XEP-0115 by disco).
+    alice
+        .send("<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:app' ver='Li0z8aaqF48h2+SUzxyqmrf0KZw='/></presence>")
+        .await;
+    let asked = alice
+        .expect(|el| el.name() == "iq" && el.has("query", ns::DISCO_INFO))
+        .await;
+    let query = asked.find("query", ns::DISCO_INFO).unwrap();
+    let (id, node) = (asked.get("id").unwrap(), query.get("node").unwrap());
+    alice
+        .send(&format!(
+            "<iq type='result' to='localhost' id='{id}'><query xmlns='{}' node='{node}'>{DISCO}</query></iq>",
+            ns::DISCO_INFO
+        ))
+        .await;
+    let nick = format!(
+        "<pubsub xmlns='{}'><publish node='{n}'><item><nick xmlns='{n}'>Bobby</nick></item></publish></pubsub>",
+        ns::PUBSUB,
+        n = ns::NICK
+    );
+    bob.asks("set", "", "p", &nick).await;
+    alice
+        .has_nothing(|el| el.has("event", ns::PUBSUB_EVENT))
+        .await;
+    alice
+        .send("<presence to='bob@localhost' type='subscribe'/>")
+        .await;
+    bob.expect(|el| el.get("type") == Some("subscribe")).await;
+    bob.send("<presence to='alice@localhost' type='subscribed'/>")
+        .await;
+    let told = alice.expect(|el| el.has("event", ns::PUBSUB_EVENT)).await;
+    assert!(written(&told).contains("Bobby"));
+}
+
+/// What her app can do; the hash above is of this.
+const DISCO: &str = "<identity category='client' type='pc'/><feature var='http://jabber.org/protocol/nick+notify'/>";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sammen_core::Timestamp;
 use sammen_core::limits::Limits;
+use sammen_core::ops;
 use sammen_net::http::{self, HttpConfig};
 use sammen_net::{CancellationToken, ConnectionLimits, Listener, ListenerConfig, Security};
 use sammen_xmpp::upload::{self, exif};
@@ -437,4 +438,28 @@ async fn clients_find_upload_and_the_websocket() {
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 400");
+}
+
+#[tokio::test]
+async fn files_go_with_the_days_of_the_node_and_of_their_owner() {
+    let front = front().await;
+    let mut addresses = Vec::new();
+    for name in ["alice", "bob"] {
+        let person = Person::new(&front.server, name, "desk", &[]).await;
+        let (put, get) = front.slot(&person, "a", 3, "").await.unwrap();
+        assert_eq!(front.put(&put, b"abc").await.code, 201);
+        addresses.push(get);
+    }
+    let node = &front.server.node;
+    let day = |n: i64| node.now().plus_ms(n * 86_400_000);
+    assert_eq!(upload::forget(node, None, day(1000)).await.unwrap(), 0);
+    node.write(|tx| ops::accounts::change(tx, &account("alice"), |a| a.retention_days = Some(7)))
+        .await
+        .unwrap();
+    assert_eq!(upload::forget(node, Some(30), day(6)).await.unwrap(), 0);
+    assert_eq!(upload::forget(node, Some(30), day(8)).await.unwrap(), 1);
+    assert_eq!(front.get(&addresses[0], "").await.code, 404);
+    assert_eq!(front.get(&addresses[1], "").await.code, 200);
+    assert_eq!(upload::forget(node, Some(30), day(31)).await.unwrap(), 1);
+    assert_eq!(front.get(&addresses[1], "").await.code, 404);
 }

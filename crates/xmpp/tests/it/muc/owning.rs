@@ -239,3 +239,20 @@ async fn a_room_has_a_picture() {
     let came = carol.joins("carol").await;
     assert_eq!(came.people[0].get("from"), Some(TOWN));
 }
+
+#[tokio::test]
+async fn the_room_sees_whose_picture_changed() {
+    let house = House::new().await;
+    let (mut alice, mut bob) = town(&house).await;
+    let vcard = "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORwECAw==</BINVAL></PHOTO></vCard>";
+    ok(&bob.asks("set", "", "vc", vcard).await);
+    bob.send(&format!("<presence to='{TOWN}/bob'/>")).await;
+    let hash = sammen_xmpp::avatar::sha1(&[0x89, b'P', b'N', b'G', 1, 2, 3]);
+    alice
+        .expect(|el| {
+            let update = el.find("x", ns::VCARD_UPDATE);
+            let photo = update.and_then(|x| x.find_text("photo", ns::VCARD_UPDATE));
+            photo.as_deref() == Some(&hash)
+        })
+        .await;
+}
