@@ -11,8 +11,10 @@ use crate::node_resource;
 use crate::pep;
 use crate::wire::{Condition, Element, Jid, StanzaError, ns};
 
-/// What names the node's software in XEP-0115.
-const NODE: &str = "https://sammen.example/caps";
+/// What names the node's software in XEP-0115 §4: a URI that is unique for the software, not for one installation of it.
+/// Not an address, because no site belongs to the software; not a URN of an own namespace, because those are registered
+/// (RFC 8141 §5); RFC 9562 gives everybody unique ones.
+const NODE: &str = "urn:uuid:437edf72-05df-4dd6-9fcd-a206ea3cbac7";
 
 /// The feature.
 pub static FEATURE: Feature = Feature {
