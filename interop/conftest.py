@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,13 @@ def cast(request):
     request.node.people = [*getattr(request.node, "people", []), people]
 
     def enter(driver, place, name, *more, **options):
-        one = driver(place, name, *more, **options)
+        one = driver.__new__(driver)
+        try:
+            one.__init__(place, name, *more, **options)
+        except BaseException:  # it could not come in: its program must not stay behind
+            with contextlib.suppress(Exception):
+                one.ends()
+            raise
         people.append(one)
         return one
 
