@@ -191,6 +191,33 @@ impl Accounts {
         }
     }
 
+    /// Removes an account with all it can sign in with (see [`ops::accounts::remove`]). Its certificates are nobody's then.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] when it is gone already.
+    pub async fn remove(&self, account: &Address) -> Result<(), AccountError> {
+        let known = self.credentials(account).await?;
+        if known.is_some_and(|c| !c.certificates().is_empty()) {
+            let without = |c: &mut Credentials| {
+                let prints: Vec<Vec<u8>> = c
+                    .certificates()
+                    .iter()
+                    .map(|c| c.fingerprint.clone())
+                    .collect();
+                for print in prints.iter().filter_map(|p| p.as_slice().try_into().ok()) {
+                    c.remove_certificate(print, &mut rand::rng());
+                }
+                Ok(())
+            };
+            self.change(account, without).await?;
+        }
+        let of = account.clone();
+        self.node
+            .write(move |tx| ops::accounts::remove(tx, &of))
+            .await?;
+        Ok(())
+    }
+
     /// Answers [`Step::Lookup`](crate::sasl::Step::Lookup) for logins at `domain`.
     ///
     /// # Errors
@@ -349,5 +376,38 @@ mod tests {
         assert!(before.matching_password(&"open sesame".into()).is_some());
         assert!(after.matching_password(&"open sesame".into()).is_none());
         assert!(after.matching_password(&"other words".into()).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_certificate_outlives_neither_its_removal_nor_its_account() {
+        let domain = Domain::new("example.org").unwrap();
+        let node = Node::start(Arc::new(MemoryStore::new()), Options::new(domain.clone())).unwrap();
+        let accounts = Accounts::open(node, Iterations::quick(), ThrottleConfig::default())
+            .await
+            .unwrap();
+        let mut people = Vec::new();
+        for name in ["alice", "bob"] {
+            let name = Name::new(name).unwrap();
+            let made = accounts.create(&domain, &name, "open sesame".into(), false);
+            people.push(made.await.unwrap());
+        }
+        let shows = Wanted::Certificate {
+            fingerprint: [7; 32],
+            authzid: None,
+        };
+        let add = |c: &mut Credentials| {
+            let scopes = crate::credentials::Scopes::everywhere();
+            c.add_certificate("laptop", [7; 32], scopes, 0, &mut rand::rng())
+        };
+        for owner in &people {
+            let found = accounts.lookup(&domain, &shows).await;
+            assert!(matches!(found, Ok(Lookup::Nobody { .. })));
+            accounts.change(owner, add).await.unwrap();
+            let found = accounts.lookup(&domain, &shows).await;
+            assert!(matches!(found, Ok(Lookup::Found(f)) if &*f.account == owner.as_str()));
+            accounts.remove(owner).await.unwrap();
+        }
+        let found = accounts.lookup(&domain, &shows).await;
+        assert!(matches!(found, Ok(Lookup::Nobody { .. })));
     }
 }

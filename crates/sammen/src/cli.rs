@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use sammen_net::password::random_app_password;
 use serde_json::json;
 
-use crate::admin::{self, Request, switches};
+use crate::admin::{self, Request, certificates, switches};
 use crate::config::{self, Config};
 use crate::serve::say;
 use crate::trial::{self, Trial};
@@ -119,6 +119,13 @@ enum Account {
         #[arg(long, value_name = "ID", conflicts_with = "label")]
         remove: Option<String>,
     },
+    /// Client certificates that sign in without a password (SASL EXTERNAL).
+    Certificate {
+        /// Whose.
+        name: String,
+        #[command(subcommand)]
+        command: Certificate,
+    },
     /// Ends all sessions; every device has to sign in anew.
     SignOut {
         /// Whose.
@@ -156,6 +163,28 @@ enum Account {
         /// Which.
         name: String,
     },
+}
+
+#[derive(Subcommand)]
+enum Certificate {
+    /// Lets the certificate in a PEM file sign in.
+    Add {
+        /// The file; its key is not needed.
+        file: PathBuf,
+        /// What to call it [default: the file's name].
+        #[arg(long)]
+        label: Option<String>,
+        /// Where it may be used: xmpp, irc. Everywhere if not said.
+        #[arg(long, value_delimiter = ',', value_name = "PROTOCOLS")]
+        only: Vec<String>,
+    },
+    /// Takes one away and ends all sessions.
+    Remove {
+        /// Its SHA-256, in hexadecimal.
+        fingerprint: String,
+    },
+    /// Lists what there is.
+    List,
 }
 
 #[derive(Subcommand)]
@@ -369,6 +398,19 @@ fn account(command: Account) -> anyhow::Result<Request> {
             (_, Some(id)) => Request::AppPasswordRemove { name, id },
             (Some(label), None) => Request::AppPasswordAdd { name, label, only },
             (None, None) => bail!("say what to call the app password"),
+        },
+        Account::Certificate { name, command } => match command {
+            Certificate::Add { file, label, only } => {
+                let stem = file.file_stem().and_then(|s| s.to_str());
+                Request::CertificateAdd {
+                    name,
+                    fingerprint: certificates::fingerprint_in(&file)?,
+                    label: label.unwrap_or_else(|| stem.unwrap_or("certificate").to_owned()),
+                    only,
+                }
+            }
+            Certificate::Remove { fingerprint } => Request::CertificateRemove { name, fingerprint },
+            Certificate::List => Request::CertificateList { name },
         },
         Account::SignOut { name } => Request::AccountSignOut { name },
         Account::Disable { name } => Request::AccountEnable {

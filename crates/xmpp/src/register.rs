@@ -110,11 +110,8 @@ fn refused(error: &AccountError) -> StanzaError {
 
 /// §3.2. All sessions end with it, this one too.
 async fn remove(client: &Arc<Client>) -> Result<(), StanzaError> {
-    let account = client.account.clone();
-    client
-        .node
-        .write(move |tx| ops::accounts::remove(tx, &account))
-        .await?;
+    let removed = client.server.accounts.remove(&client.account).await;
+    removed.map_err(|e| refused(&e))?;
     tracing::info!(protocol = "xmpp", account = %client.account, "{} removed itself", client.account);
     // What is left of a long life goes now, not at the next hour; if that is cut short, then at the next hour.
     if let Err(error) = client.node.finish_removals().await {

@@ -1,8 +1,9 @@
 //! Coming in: SASL, PASS, refusals, devices, several clients on one nick.
 
 use sammen_irc::Config;
+use sammen_net::credentials::Scopes;
 
-use crate::world::{MODERN, PASSWORD, World, none, one};
+use crate::world::{MODERN, PASSWORD, World, address, none, one};
 
 #[tokio::test]
 async fn alice_signs_in_and_is_told_what_the_server_can() {
@@ -152,4 +153,45 @@ async fn anyone_makes_an_account_only_where_the_setting_allows_it() {
     one(&lines, "FAIL REGISTER ACCOUNT_EXISTS alice");
     one(&lines, "REGISTER SUCCESS dave");
     one(&lines, " 001 dave ");
+}
+
+#[tokio::test]
+async fn a_certificate_that_alice_registered_signs_in_without_a_password() {
+    let world = World::new().await;
+    let own = [7; 32];
+    let accounts = &world.server.accounts;
+    accounts
+        .change(&address("alice"), move |c| {
+            c.add_certificate("laptop", own, Scopes::only(["irc"]), 0, &mut rand::rng())
+        })
+        .await
+        .unwrap();
+    for (certificate, authzid, answer) in [
+        (own, "+", " 903 "),
+        (own, "YWxpY2U=", " 903 "),
+        // bob
+        (own, "Ym9i", " 904 "),
+        ([8; 32], "+", " 904 "),
+    ] {
+        let mut person = world.shows(certificate);
+        for line in [
+            "CAP LS 302",
+            "NICK alice",
+            "USER alice 0 * :alice",
+            "CAP REQ :sasl",
+            "AUTHENTICATE EXTERNAL",
+        ] {
+            person.sends(line).await;
+        }
+        assert!(person.hears(" LS ").await.contains("EXTERNAL"));
+        person.hears("AUTHENTICATE +").await;
+        person.sends(&format!("AUTHENTICATE {authzid}")).await;
+        let heard = person.hears(" 90").await;
+        let heard = if heard.contains(" 900 ") {
+            person.hears(" 90").await
+        } else {
+            heard
+        };
+        assert!(heard.contains(answer), "{heard}");
+    }
 }

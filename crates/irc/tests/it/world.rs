@@ -60,10 +60,23 @@ impl World {
 
     /// A connection that has said nothing yet.
     pub fn stranger(&self) -> Person {
+        self.connects(Channel::default())
+    }
+
+    /// The same under TLS, with a client certificate.
+    pub fn shows(&self, certificate: [u8; 32]) -> Person {
+        self.connects(Channel {
+            secure: true,
+            certificate: Some(certificate),
+            ..Channel::default()
+        })
+    }
+
+    fn connects(&self, channel: Channel) -> Person {
         let (ours, theirs) = duplex(64 * 1024);
         let client = Client {
             address: [127, 0, 0, 1].into(),
-            channel: Channel::default(),
+            channel,
             plain_allowed: true,
         };
         let serving =

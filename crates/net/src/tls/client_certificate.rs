@@ -7,9 +7,18 @@ use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, UnixTime},
+    pki_types::{CertificateDer, UnixTime, pem::PemObject},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+
+use crate::Hash;
+
+/// SHA-256 of the first certificate in PEM text: what [`Channel::certificate`](crate::sasl::Channel::certificate) is of a
+/// client that shows it. `None` where there is none.
+pub fn fingerprint(pem: &[u8]) -> Option<[u8; 32]> {
+    let certificate = CertificateDer::pem_slice_iter(pem).next()?.ok()?;
+    Hash::Sha256.digest(&certificate).try_into().ok()
+}
 
 #[derive(Debug)]
 pub(super) struct AnyClientCertificate {

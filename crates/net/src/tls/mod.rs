@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub use certificates::CertificateFiles;
+pub use client_certificate::fingerprint;
 
 use crate::sasl::Channel;
 use certificates::Certificates;

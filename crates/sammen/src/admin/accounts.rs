@@ -157,12 +157,7 @@ impl Admin {
         only: Vec<String>,
     ) -> anyhow::Result<Value> {
         let address = self.known(name)?;
-        if let Some(unknown) = only.iter().find(|p| !PROTOCOLS.contains(&p.as_str())) {
-            bail!(
-                "{unknown:?} is no protocol of this node: {}",
-                PROTOCOLS.join(", ")
-            );
-        }
+        are_protocols(&only)?;
         let now = self.accounts.now_ms();
         let called = label.clone();
         let (id, secret) = self
@@ -229,7 +224,7 @@ impl Admin {
         Ok(json!({ "name": address.name(), "signed_out": true }))
     }
 
-    async fn sign_out(&self, address: &Address) -> anyhow::Result<()> {
+    pub(super) async fn sign_out(&self, address: &Address) -> anyhow::Result<()> {
         let of = address.clone();
         let write = move |tx: &mut sammen_core::tx::Tx<'_>| {
             ops::sessions::sign_out_everywhere(tx, &of, None)
@@ -239,13 +234,21 @@ impl Admin {
 
     pub(super) async fn account_remove(&self, name: &str) -> anyhow::Result<Value> {
         let address = self.known(name)?;
-        let of = address.clone();
-        self.node
-            .write(move |tx| ops::accounts::remove(tx, &of))
-            .await?;
+        self.accounts.remove(&address).await?;
         // What it wrote is erased now, not at the next hour.
         self.node.finish_removals().await?;
         Ok(json!({ "name": address.name(), "removed": true }))
+    }
+}
+
+/// Refuses names of protocols that this node does not speak.
+pub(super) fn are_protocols(only: &[String]) -> anyhow::Result<()> {
+    match only.iter().find(|p| !PROTOCOLS.contains(&p.as_str())) {
+        None => Ok(()),
+        Some(unknown) => bail!(
+            "{unknown:?} is no protocol of this node: {}",
+            PROTOCOLS.join(", ")
+        ),
     }
 }
 

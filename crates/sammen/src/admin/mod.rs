@@ -2,6 +2,7 @@
 
 mod accounts;
 pub mod backup;
+pub mod certificates;
 mod data;
 mod offline;
 mod rooms;
@@ -81,6 +82,29 @@ pub enum Request {
         name: String,
         /// Which.
         id: String,
+    },
+    /// Lets a client certificate sign in.
+    CertificateAdd {
+        /// Whose.
+        name: String,
+        /// What it is called: "laptop".
+        label: String,
+        /// SHA-256 of it, in hexadecimal.
+        fingerprint: String,
+        /// Protocols; none means all.
+        only: Vec<String>,
+    },
+    /// The client certificates of an account.
+    CertificateList {
+        /// Whose.
+        name: String,
+    },
+    /// Takes a client certificate's right away. Sessions have to sign in anew.
+    CertificateRemove {
+        /// Whose.
+        name: String,
+        /// Which.
+        fingerprint: String,
     },
     /// Lets an account in or not.
     AccountEnable {
@@ -176,6 +200,16 @@ impl Admin {
             }
             Request::AppPasswordList { name } => self.app_password_list(&name).await,
             Request::AppPasswordRemove { name, id } => self.app_password_remove(&name, &id).await,
+            Request::CertificateAdd {
+                name,
+                label,
+                fingerprint,
+                only,
+            } => self.certificate_add(&name, label, &fingerprint, only).await,
+            Request::CertificateList { name } => self.certificate_list(&name).await,
+            Request::CertificateRemove { name, fingerprint } => {
+                self.certificate_remove(&name, &fingerprint).await
+            }
             Request::AccountEnable { name, enabled } => self.account_enable(&name, enabled).await,
             Request::AccountSignOut { name } => self.account_sign_out(&name).await,
             Request::AccountSettings { name, wishes } => self.account_settings(&name, wishes).await,

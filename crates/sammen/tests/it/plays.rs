@@ -355,3 +355,31 @@ fn an_accounts_settings_are_shown_and_changed_with_and_without_a_node() {
     let nobody = refused(&data, "account settings nobody", "");
     assert!(nobody.contains("no account"), "{nobody}");
 }
+
+#[test]
+fn certificates_are_added_listed_and_removed() {
+    let (_temporary, data) = folder();
+    let node = Node::tries(&data);
+    let file = data.join("tls/cert.pem");
+    let add = format!(
+        "account certificate alice add {} --label laptop --only irc",
+        file.display()
+    );
+    let added = told(&data, &add, "");
+    let print = added["fingerprint"].as_str().unwrap();
+    assert_eq!(print.len(), 64);
+    assert!(refused(&data, &add, "").contains("before"));
+    let list = told(&data, "account certificate alice list", "");
+    assert_eq!(list[0]["label"], "laptop");
+    assert_eq!(list[0]["fingerprint"], added["fingerprint"]);
+    assert_eq!(list[0]["only"][0], "irc");
+    let none = data.join("tls/key.pem");
+    let none = format!("account certificate alice add {}", none.display());
+    assert!(refused(&data, &none, "").contains("no certificate"));
+    let remove = format!("account certificate alice remove {print}");
+    told(&data, &remove, "");
+    assert!(refused(&data, &remove, "").contains("no certificate"));
+    let list = told(&data, "account certificate alice list", "");
+    assert_eq!(list.as_array().unwrap().len(), 0);
+    drop(node);
+}
