@@ -1,8 +1,9 @@
 //! Moving the write-ahead log into the database, beside the writer: a thread with a connection of its own.
 //!
 //! ```text
-//! commit ── so many frames ──▶ Bell ──▶ thread: PASSIVE passes while commits go on, until little is left;
-//!                                               then, the writer held for a moment, the rest and a new start of the log
+//! commit ── so many frames ──▶ Bell ──▶ thread: PASSIVE passes while commits go on; when the log is long,
+//!                                               until little is left, then, the writer held for a moment, the rest
+//!                                               and a new start of the log
 //! ```
 //!
 //! SQLite syncs the log before it copies from it, and the database before the log may begin anew, so nothing that was
@@ -25,10 +26,12 @@ use sammen_core::store::{StoreError, StoreResult};
 use crate::commit::Writer;
 use crate::error;
 
-/// A log of so many frames (a page each, 16 MiB) is moved.
+/// Each time so many frames have come (a page each, 16 MiB), they are moved.
 const SOFT: u32 = 4096;
-/// From so many frames on (64 MiB) commits wait for it, however much is left.
-const HARD: u32 = 4 * SOFT;
+/// A log of so many frames (64 MiB) begins anew. Commits wait for two syncs of the disk then, so this is seldom.
+const ANEW: u32 = 4 * SOFT;
+/// From so many frames on (128 MiB) commits wait for it, however much is left.
+const HARD: u32 = 2 * ANEW;
 /// So many frames may be left for the moment in which commits wait.
 const FEW: u32 = 128;
 /// Passes beside the writer before it is left for the next time.
@@ -110,6 +113,7 @@ impl Checkpoints {
             writer,
             bell: bell.clone(),
             moving: moving.clone(),
+            anew: ANEW,
         };
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
@@ -158,6 +162,8 @@ struct Mover {
     writer: Arc<Mutex<Writer>>,
     bell: Arc<Bell>,
     moving: Arc<Mutex<()>>,
+    /// From how many frames on the log begins anew.
+    anew: u32,
 }
 
 /// What a pass found.
@@ -178,9 +184,9 @@ impl Mover {
         let moved = self.passes();
         let next = match &moved {
             Ok(pass) if pass.done => SOFT,
-            Ok(pass) => pass.frames.saturating_add(SOFT / 2),
+            Ok(pass) => pass.frames.saturating_add(SOFT),
             // A full disk, for example: what was committed stays in the log.
-            Err(_) => frames.saturating_add(SOFT / 2),
+            Err(_) => frames.saturating_add(SOFT),
         };
         self.bell.at.store(next, Ordering::Relaxed);
         match moved {
@@ -199,6 +205,12 @@ impl Mover {
 
     fn passes(&mut self) -> StoreResult<Pass> {
         let mut pass = self.pass("PASSIVE")?;
+        if pass.frames < self.anew {
+            return Ok(Pass {
+                done: false,
+                ..pass
+            });
+        }
         for _ in 1..PASSES {
             if pass.left <= FEW {
                 break;
@@ -258,6 +270,7 @@ mod tests {
             writer: store.writer().clone(),
             bell: Arc::default(),
             moving: Arc::default(),
+            anew: 0,
         };
         (store, mover)
     }
