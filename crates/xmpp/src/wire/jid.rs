@@ -47,11 +47,20 @@ impl Jid {
         }
         jid::Jid::new(text)
             .map_err(|_| JidError)
-            .and_then(|jid| Self::prepared(&jid))
+            .and_then(|jid| Self::prepared(&jid))?
+            .stable()
     }
 
     /// From parts, each of which is checked by itself: no part can smuggle in another.
     pub fn from_parts(
+        local: Option<&str>,
+        domain: &str,
+        resource: Option<&str>,
+    ) -> Result<Self, JidError> {
+        Self::of_parts(local, domain, resource)?.stable()
+    }
+
+    fn of_parts(
         local: Option<&str>,
         domain: &str,
         resource: Option<&str>,
@@ -83,6 +92,17 @@ impl Jid {
             at,
             slash,
         })
+    }
+
+    /// An address that is its own normal form. Characters that normalise to others which would normalise further
+    /// (`ᴶ` to `J`) are none that IDNA 2008 (RFC 5892) or PRECIS (RFC 8265) allow.
+    fn stable(self) -> Result<Self, JidError> {
+        let upper = self.bare_str().bytes().any(|b| b.is_ascii_uppercase());
+        if self.text.is_ascii() && !upper {
+            return Ok(self);
+        }
+        let again = Self::of_parts(self.local(), self.domain(), self.resource())?;
+        if again == self { Ok(self) } else { Err(JidError) }
     }
 
     /// The whole address.
@@ -230,6 +250,17 @@ mod tests {
             }
         }
         assert_eq!(Jid::new("a@b./c").unwrap().as_str(), "a@b/c");
+    }
+
+    #[test]
+    fn what_has_no_stable_form_is_no_address() {
+        for text in ["ᴶ", "a@ᴶ.org", "ᴶ@b"] {
+            if let Ok(jid) = Jid::new(text) {
+                assert_eq!(Jid::new(jid.as_str()).as_ref(), Ok(&jid), "{text}");
+            }
+        }
+        assert!(Jid::new("ᴶ").is_err());
+        assert!(Jid::new("ålice@smörgås.org/Å").is_ok());
     }
 
     #[test]
