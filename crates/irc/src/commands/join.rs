@@ -96,15 +96,15 @@ pub(crate) fn clip(text: &str, most: usize) -> String {
 }
 
 async fn leave(s: &mut Session, channel: &str, reason: Option<String>) {
-    let Some(room) = s.server.names.room(channel) else {
+    let Some(convo) = s.visible_room(channel) else {
         let text = "No such channel";
         return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], text);
     };
-    let (me, origin) = (s.account(), s.origin());
-    let written = s.server.node.write(move |tx| {
-        let convo = tx.room(&room)?;
-        ops::rooms::leave(tx, &me, convo.id(), reason, &origin)
-    });
+    let (me, origin, id) = (s.account(), s.origin(), convo.id());
+    let written = s
+        .server
+        .node
+        .write(move |tx| ops::rooms::leave(tx, &me, id, reason, &origin));
     match written.await {
         // The PART line is the event's.
         Ok(_) => s.answer_with_events().await,

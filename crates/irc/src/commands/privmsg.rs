@@ -89,7 +89,8 @@ pub(crate) fn place(s: &mut Session, target: &str, tags: &[u8]) -> Option<Place>
             s.numeric(Numeric::ERR_NOSUCHNICK, &[target], "No such nick/channel");
             return None;
         }
-        let Some(convo) = s.any_room(channel) else {
+        // A hidden room that one is not in is answered as one that is not there.
+        let Some(convo) = s.visible_room(channel) else {
             s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[target], "No such channel");
             return None;
         };

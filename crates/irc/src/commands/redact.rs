@@ -13,7 +13,9 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     let (target, msgid) = (m.text(0).unwrap_or(""), m.text(1).unwrap_or(""));
     let reason = m.text(2).filter(|r| !r.is_empty()).map(str::to_owned);
     let to = if target.starts_with('#') {
-        s.any_room(target).map(|c| Target::Conversation(c.id()))
+        // Who left a room may still know it by its history; others are not told that a hidden one is there.
+        let known = s.visible_room(target).or_else(|| s.conversation(target));
+        known.map(|c| Target::Conversation(c.id()))
     } else {
         s.server.names.person(target).map(Target::Direct)
     };

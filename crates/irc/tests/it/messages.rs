@@ -25,6 +25,8 @@ async fn an_echo_has_the_label_and_the_same_id_as_what_others_see() {
         bare(one(&plain.does("@label=a PRIVMSG bob :x").await, "ACK")),
         ":example.org ACK"
     );
+    // Of a hidden room she would hear that there is none.
+    alice.does("MODE #town -s").await;
     let lines = plain.does("@label=b PRIVMSG #town :x").await;
     assert_eq!(tag(one(&lines, " 404 "), "label"), Some("b"));
     one(&plain.does("PRIVMSG nobody :x").await, " 401 carol nobody ");

@@ -51,9 +51,9 @@ async fn joining_parting_topic_and_names() {
     );
     one(
         &alice.does("PRIVMSG #town :again").await,
-        " 404 alice #town ",
+        " 403 alice #town ",
     );
-    one(&alice.does("PART #town").await, " 442 alice #town ");
+    one(&alice.does("PART #town").await, " 403 alice #town ");
     one(&alice.does("PART #nowhere").await, " 403 alice #nowhere ");
 }
 
@@ -215,4 +215,86 @@ async fn only_listed_rooms_and_ones_own_can_be_looked_into() {
             "{condition}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_hidden_room_is_answered_as_one_that_is_not_there() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    alice.does("JOIN #vault").await;
+    alice.does("MODE #vault +i").await;
+    alice.does("PRIVMSG #vault :secret").await;
+    let asks = [
+        "KICK # alice",
+        "MODE #",
+        "MODE # b",
+        "MODE # +o alice",
+        "MODE # +k key",
+        "INVITE alice #",
+        "TOPIC #",
+        "TOPIC # :mine",
+        "PRIVMSG # :hi",
+        "PRIVMSG @# :hi",
+        "NOTICE # :hi",
+        "PRIVMSG # :\x01PING 1\x01",
+        "@+typing=active TAGMSG #",
+        "@+draft/reply=abc;+draft/react=x TAGMSG #",
+        "REDACT # 0123456789abcdef0123456789abcdef",
+        "PART #",
+        "NAMES #",
+        "WHO #",
+        "LIST #",
+        "CHATHISTORY LATEST # * 10",
+        "MARKREAD #",
+        "METADATA # LIST",
+    ];
+    for ask in asks {
+        let hidden = bob.does(&ask.replacen('#', "#vault", 1)).await;
+        let nowhere = bob.does(&ask.replacen('#', "#mauve", 1)).await;
+        let same: Vec<String> = nowhere
+            .iter()
+            .map(|l| l.replace("#mauve", "#vault"))
+            .collect();
+        let bare = |lines: &[String]| -> Vec<String> {
+            lines
+                .iter()
+                .map(|l| crate::world::bare(l).to_owned())
+                .collect()
+        };
+        assert_eq!(bare(&hidden), bare(&same), "{ask}");
+    }
+    for said in [
+        "KICK # alice",
+        "MODE # +o alice",
+        "TOPIC # :mine",
+        "PRIVMSG # :hi",
+        "PART #",
+    ] {
+        one(
+            &bob.does(&said.replacen('#', "#vault", 1)).await,
+            " 403 bob #vault ",
+        );
+    }
+    // A room that is listed says what is missing.
+    alice.does("MODE #vault -s").await;
+    one(&bob.does("PRIVMSG #vault :hi").await, " 404 bob #vault ");
+    one(&bob.does("PART #vault").await, " 442 bob #vault ");
+}
+
+#[tokio::test]
+async fn voice_where_everyone_speaks_is_answered() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    alice.syncs().await;
+    let lines = alice.does("MODE #town +v bob").await;
+    assert!(one(&lines, " NOTICE alice :").contains("everyone speaks in #town"));
+    none(&bob.syncs().await, "MODE");
+    alice.does("MODE #town +m").await;
+    let lines = alice.does("MODE #town +v bob").await;
+    none(&lines, " NOTICE ");
+    one(&lines, "MODE #town +v bob");
 }
