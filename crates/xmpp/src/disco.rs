@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use crate::address::{Place, ROOMS, UPLOAD};
 use crate::caps;
 use crate::client::Client;
+use crate::commands;
 use crate::feature::{BoxFuture, FEATURES, Feature, IqAnswer, IqHandler};
 use crate::iq::{Iq, Where};
 use crate::node_resource;
@@ -87,6 +88,11 @@ fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
         if let Some(node) = iq.get("node")
             && !(iq.at == Where::Server && node.starts_with(NODE))
         {
+            if iq.at != Where::OtherAccount
+                && let Some(told) = commands::info(node)
+            {
+                return Ok(Some(iq.child.shell().children(told)));
+            }
             // XEP-0060 §5.3: a node of an account.
             let Place::Account(account) = &iq.place else {
                 return Err(Condition::ItemNotFound.into());
@@ -133,6 +139,11 @@ fn items(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
         visible(&client, &iq).await?;
         let mut query = Element::new(ns::DISCO_ITEMS, "query").attr_opt("node", iq.get("node"));
         if let Some(node) = iq.get("node") {
+            if node == ns::COMMANDS && iq.at != Where::OtherAccount {
+                let own = client.bare.as_str();
+                let at = iq.to.as_ref().map_or(own, Jid::as_str);
+                return Ok(Some(query.children(commands::items(at))));
+            }
             // XEP-0060 §5.5: the items of a node of an account.
             if let Place::Account(account) = &iq.place {
                 query = query.children(pep::disco::items(&client, account, Some(node)).await?);

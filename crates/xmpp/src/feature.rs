@@ -119,6 +119,7 @@ pub static FEATURES: &[&Feature] = &[
     &crate::blocking::FEATURE,
     &crate::small::FEATURE,
     &crate::register::FEATURE,
+    &crate::commands::FEATURE,
     &crate::mam::FEATURE,
     &crate::pep::FEATURE,
     &crate::avatar::FEATURE,

@@ -22,6 +22,7 @@ pub mod c2s;
 pub mod caps;
 pub mod carbons;
 pub mod client;
+pub mod commands;
 pub mod config;
 pub mod deliver;
 pub mod disco;

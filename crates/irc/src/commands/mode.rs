@@ -174,7 +174,8 @@ async fn rank(s: &mut Session, convo: &Arc<Convo>, channel: &str, change: &ModeC
     let (mode, on) = (change.mode, change.set);
     let moderated = convo.conversation.settings.moderated;
     if mode == 'v' && on && !moderated && convo.role(&who) >= Role::Participant {
-        let text = format!("{nick} needs no voice: everyone speaks in {channel} while it is not +m");
+        let text =
+            format!("{nick} needs no voice: everyone speaks in {channel} while it is not +m");
         let line = s.server_line("NOTICE").param(s.me().nick.clone());
         return s.reply(line.trailing(text));
     }

@@ -16,7 +16,7 @@ mod changes;
 mod disco;
 mod enter;
 mod events;
-mod form;
+pub(crate) mod form;
 mod history;
 mod invite;
 mod leave;

@@ -3,6 +3,7 @@
 
 mod across;
 mod archive;
+mod commands;
 mod contacts;
 mod desk;
 mod meaning;
