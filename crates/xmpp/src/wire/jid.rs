@@ -102,7 +102,11 @@ impl Jid {
             return Ok(self);
         }
         let again = Self::of_parts(self.local(), self.domain(), self.resource())?;
-        if again == self { Ok(self) } else { Err(JidError) }
+        if again == self {
+            Ok(self)
+        } else {
+            Err(JidError)
+        }
     }
 
     /// The whole address.
