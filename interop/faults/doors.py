@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-import select
 import socket
 import ssl
 import time
 from collections.abc import Iterable
 
-PATIENCE = 30.0
+PATIENCE = 15.0
 
 
 class Door:
@@ -52,13 +51,16 @@ class Door:
 
     def _reads(self, wait: float) -> None:
         """What is there now, or comes in this time."""
-        pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
-        if not pending and not select.select([self.socket], [], [], wait)[0]:
-            return
+        # Not select: under TLS there may be records to read that hold nothing for us.
+        self.socket.settimeout(max(wait, 0.002))
         try:
             data = self.socket.recv(65536)
+        except (TimeoutError, ssl.SSLWantReadError):
+            return
         except OSError:
             data = b""
+        finally:
+            self.socket.settimeout(PATIENCE)
         self.closed = self.closed or not data
         self.got += data
 
@@ -124,7 +126,7 @@ class IrcDoor(Door):
     def __init__(self, place, kind: str, *, member: bool = False):
         super().__init__(place.irc_tls if kind == "tls" else place.irc, place.tls() if kind == "tls" else None)
         if member:
-            self.sends(b"CAP REQ :sasl message-tags batch echo-message draft/multiline draft/chathistory\r\nNICK mallory\r\nUSER m 0 * :m\r\nAUTHENTICATE PLAIN\r\n")
+            self.sends(b"CAP REQ :sasl message-tags batch echo-message draft/multiline draft/chathistory standard-replies\r\nNICK mallory\r\nUSER m 0 * :m\r\nAUTHENTICATE PLAIN\r\n")
             self.reads_until(r"AUTHENTICATE \+")
             self.sends(b"AUTHENTICATE " + plain("mallory", place.password("mallory")) + b"\r\nCAP END\r\n").reads_until(" 001 ")
             self.is_listened_to("ready")
@@ -132,4 +134,4 @@ class IrcDoor(Door):
 
     def is_listened_to(self, token: str = "still-there") -> None:
         """The connection still works."""
-        self.sends(f"PING {token}\r\n".encode()).reads_until(f"PONG [^\r\n]*{token}")
+        self.sends(f"\r\nPING {token}\r\n".encode()).reads_until(f"PONG [^\r\n]*{token}")
