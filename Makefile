@@ -38,7 +38,7 @@ fuzz:
 	  mkdir -p corpus/$$target artifacts/$$target; \
 	  $(CARGO) run -q --locked --target $(HOST) --bin $$target -- corpus/$$target seeds/$$target \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
-	    -artifact_prefix=artifacts/$$target/ -verbosity=0 -print_final_stats=1 || exit 1; \
+	    -artifact_prefix=artifacts/$$target/ -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit 1; \
 	done
 
 lint:
