@@ -71,6 +71,9 @@ pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
         }
         return;
     }
+    if crate::muc::invite::direct(client, &peer, &el).await {
+        return;
+    }
     match incoming::read(&el) {
         Act::Live => live(client, peer, &el, resource.as_deref()).await,
         Act::Typing(typing) => {

@@ -1,4 +1,4 @@
-//! XEP-0045 §7.8: mediated invitations. (Direct ones, XEP-0249, are messages between two people.)
+//! Invitations: by way of the room (XEP-0045 §7.8), and direct ones (XEP-0249) to rooms of this node.
 
 use std::sync::Arc;
 
@@ -63,6 +63,29 @@ pub async fn asked(
         invited(client, convo, invite).await?;
     }
     Ok(())
+}
+
+/// XEP-0249: a direct invitation to a room of this node, by somebody who is in it, is the room's: it opens a closed room
+/// to the invited, and reaches people on every protocol in their own form. False where it stays a message.
+pub async fn direct(client: &Arc<Client>, whom: &Address, message: &Element) -> bool {
+    let Some(x) = message.find("x", ns::CONFERENCE) else {
+        return false;
+    };
+    let place = x.get("jid").and_then(|jid| Jid::new(jid).ok());
+    let Some(Place::Room(room)) = place.map(|jid| client.server.place(&jid)) else {
+        return false;
+    };
+    let Ok(Some(convo)) = client.node.room(&room) else {
+        return false;
+    };
+    if !whom.is_account() || !is_inside(client, convo.id()) {
+        return false;
+    }
+    let why = x.get("reason").map(str::to_owned);
+    let (by, whom, id) = (client.principal(), whom.clone(), convo.id());
+    let origin = client.plain_origin();
+    let invite = move |tx: &mut Tx<'_>| rooms::invite(tx, &by, id, &whom, why, &origin).map(drop);
+    client.node.write(invite).await.is_ok()
 }
 
 async fn invited(

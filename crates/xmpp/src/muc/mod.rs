@@ -18,7 +18,7 @@ mod enter;
 mod events;
 pub(crate) mod form;
 mod history;
-mod invite;
+pub(crate) mod invite;
 mod leave;
 mod mask;
 mod moderate;
