@@ -123,6 +123,7 @@ class Irc:
     async def history(self, where: str, after: str | None = None, page: int = 100) -> list[tuple[str, str, str]]:
         """(id, who, text) of everything in this conversation, oldest first."""
         out: list[tuple[str, str, str]] = []
+        seen: set[str] = set()
         asked = f"CHATHISTORY AFTER {where} msgid={after} {page}" if after else f"CHATHISTORY LATEST {where} * {page}"
         while True:
             got = await self.asks(asked)
@@ -134,7 +135,8 @@ class Irc:
                 for x in got
                 if x.command == "PRIVMSG" and x.tags.get("batch") in batches
             ]
-            new = [m for m in found if m[0] not in {o[0] for o in out}]
+            new = [m for m in found if m[0] not in seen]
+            seen.update(m[0] for m in new)
             out = out + new if after else new + out
             if len(found) < page or not new:
                 return out
