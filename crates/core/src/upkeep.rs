@@ -11,6 +11,7 @@ use crate::refusal::Outcome;
 use crate::store::Write;
 
 const DAY_MS: i64 = 86_400_000;
+const HALF_HOUR_MS: i64 = 1_800_000;
 const STEP: usize = 256;
 
 /// How long things stay where neither room nor account says otherwise.
@@ -175,15 +176,17 @@ impl Node {
         }
     }
 
-    /// Runs all upkeep until the node is dropped: the outbox when something comes in or falls due, the rest by the hour.
+    /// Runs all upkeep until the node is dropped: the outbox when something comes in or falls due, the rest every half hour.
     pub async fn keep_up(self, retention: Retention) {
-        let mut hourly = 0u32;
+        let mut last = None;
         loop {
             let bell = self.shared.outbox_bell.notified();
             if let Err(error) = self.deliver_outbox().await {
                 tracing::warn!(%error, "the outbox could not be worked off");
             }
-            if hourly.is_multiple_of(60) {
+            let now = self.now();
+            if last.is_none_or(|last: Timestamp| now.0 - last.0 >= HALF_HOUR_MS) {
+                last = Some(now);
                 let all = async {
                     self.apply_retention(retention).await?;
                     self.finish_removals().await?;
@@ -193,7 +196,6 @@ impl Node {
                     tracing::warn!(%error, "upkeep was cut short");
                 }
             }
-            hourly = hourly.wrapping_add(1);
             let _ = tokio::time::timeout(Duration::from_secs(60), bell).await;
         }
     }
