@@ -1,7 +1,5 @@
 //! Conversations: direct ones and rooms, their homes and settings.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, NetworkName};
@@ -236,6 +234,3 @@ impl Conversation {
         }
     }
 }
-
-/// Text shared between many.
-pub type Text = Arc<str>;

@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use crate::address::Address;
 use crate::convo::Convo;
 use crate::event::{Event, Protocol};
-use crate::ids::{ConversationId, DeviceId, Seq, SessionId, Timestamp};
+use crate::ids::{ConversationId, DeviceId, SessionId, Timestamp};
 use crate::mailbox::{CloseReason, Delivery, Mailbox};
 use crate::refusal::{Outcome, Refusal};
 
@@ -543,7 +543,3 @@ impl Live {
         })
     }
 }
-
-/// Where a session stands when it starts to read the log: everything up to `seq` is history to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Since(pub Seq);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::event::Protocol;
 use crate::ids::Seq;
 use crate::live::{Announced, Signal, StateChange};
 use crate::refusal::Refusal;
@@ -240,6 +239,3 @@ impl std::fmt::Debug for Mailbox {
         write!(f, "Mailbox({})", self.len())
     }
 }
-
-/// The protocols whose sessions can open; kept for metrics.
-pub const PROTOCOLS: &[Protocol] = &[Protocol::Xmpp, Protocol::Irc];
