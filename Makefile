@@ -68,7 +68,7 @@ bench: bench-tools
 	$(CARGO) build --release -p sammen
 	bench/run
 
-# Hours: an hour of fuzzing per format, twenty kills and two hundred power cuts, then the full comparison under load.
+# Hours: an hour of load, twenty kills, two hundred power cuts, an hour of fuzzing per format, then the full comparison.
 soak: tools
 	$(CARGO) build --locked -p sammen
 	SOAK=1 SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/faults -q
