@@ -5,7 +5,7 @@
 //!   limits, first byte, TLS,              │        └ who: address, TlsInfo, seat, shutdown
 //!   handshake timeout, drain              │
 //!                                         ├─► Link: queue(Bytes) ⇄ input, rates, write timeout ──► a session
-//!                                         └─► http::serve: axum routes (upload, host-meta, WebSocket, metrics)
+//!                                         └─► http::serve: axum routes (files, host-meta, WebSocket, web, metrics)
 //!
 //!   Sasl (no IO) ──Lookup──► the caller's accounts ──► Credentials (verifiers of ≤ 33 passwords)
 //!        │  └──────Check───► PasswordChecker (blocking thread, remembers what matched)
@@ -35,6 +35,7 @@ pub mod accounts;
 mod address;
 mod connection;
 pub mod credentials;
+pub mod files;
 mod hash;
 pub mod http;
 mod limits;

@@ -318,7 +318,7 @@ fn forget_files(node: &Node, config: &Config) -> JoinHandle<()> {
     let (node, days) = (node.clone(), config.retention.days);
     tokio::spawn(async move {
         loop {
-            match sammen_xmpp::upload::forget(&node, days, node.now()).await {
+            match sammen_net::files::forget(&node, days, node.now()).await {
                 Ok(0) => {}
                 Ok(gone) => tracing::info!(gone, "files went whose days are over"),
                 Err(error) => tracing::warn!(%error, "old files could not be taken away"),

@@ -1,18 +1,10 @@
 //! File upload (XEP-0363): slots are asked for over XMPP, files go and come over HTTP.
 //!
 //! ```text
-//! slot.rs (IQ) → Uploads (open slots, in memory) → put.rs (exact size, locations taken out of pictures, durable) → core's blobs
-//!                                                   get.rs (ranges, safe headers)
+//! slot.rs (IQ) → Uploads (open slots, in memory) → put.rs → net's files (durable, harmless) → core's blobs
 //! ```
-//! A file's address holds 128 random bits; who knows it may read the file. Nothing is listed.
 
-mod disposition;
-pub mod exif;
-mod get;
-mod headers;
 mod put;
-mod range;
-mod retention;
 mod slot;
 
 use std::collections::HashMap;
@@ -20,32 +12,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use parking_lot::{Mutex, RwLock};
-use sammen_core::document::Owner;
-use sammen_core::store::Write;
-use sammen_core::tx::{Expect, decode};
-use sammen_core::{Address, Node, Outcome, Timestamp};
-use serde::{Deserialize, Serialize};
+use sammen_core::{Address, Timestamp};
+use sammen_net::files::{self, Name, PATH};
 
 use crate::server::Server;
 
-pub use retention::forget;
 pub use slot::FEATURE;
 
-/// The shelf that holds what a file is called (owner: who uploaded it; key: its slot).
-const NAMES: &str = "xmpp-upload";
 /// How long an open slot waits for its file.
 const SLOT_MS: i64 = 5 * 60 * 1000;
 /// Slots that one account may have open.
 const OPEN_PER_ACCOUNT: usize = 32;
-/// Path of files below the node's HTTPS address.
-pub const PATH: &str = "/upload";
-
-/// What is kept beside a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Name {
-    name: String,
-    media_type: Option<String>,
-}
 
 /// A slot that waits for its file.
 #[derive(Clone, Debug)]
@@ -137,59 +114,14 @@ enum Full {
 
 /// The routes.
 pub fn router(server: Arc<Server>) -> Router {
-    let route = axum::routing::put(put::put)
-        .get(get::get)
-        .head(get::get)
-        .options(headers::options);
+    let reading = files::router(server.node.clone());
     Router::new()
-        .route(&format!("{PATH}/{{slot}}/{{name}}"), route)
+        .route(
+            &format!("{PATH}/{{slot}}/{{name}}"),
+            axum::routing::put(put::put),
+        )
         // The route measures the body itself.
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(server)
-}
-
-/// Removes an account's files that came before a time, for retention. Returns how many.
-///
-/// # Errors
-/// When the store can't be read or written.
-pub async fn expire(node: &Node, account: &Address, before: Timestamp) -> Outcome<usize> {
-    let of = account.clone();
-    let old = node.read(move |node| {
-        let all = node.store().blobs_of(&of)?;
-        Ok(all
-            .into_iter()
-            .filter(|(slot, info)| !slot.is_empty() && info.created < before)
-            .collect::<Vec<_>>())
-    });
-    let old = old.await?;
-    let account = account.clone();
-    node.write(move |tx| {
-        let owner = Owner::from(&account);
-        let mut removed = 0;
-        for (slot, info) in old {
-            // Slots of other kinds (none today) are not ours to remove.
-            if tx
-                .document(&owner, NAMES, &slot)?
-                .is_none_or(|d| d.value.is_none())
-            {
-                continue;
-            }
-            tx.write(Write::BlobRef {
-                id: info.id,
-                owner: account.clone(),
-                slot: slot.clone(),
-                at: tx.now,
-                remove: true,
-            });
-            tx.put_document(&owner, NAMES, &slot, Expect::Anything, None)?;
-            removed += 1;
-        }
-        Ok(removed)
-    })
-    .await
-}
-
-fn name_of(node: &Node, owner: &Address, slot: &str) -> Outcome<Option<Name>> {
-    let found = node.store().document(&Owner::from(owner), NAMES, slot)?;
-    Ok(found.and_then(|d| d.value).and_then(|v| decode(&v)))
+        .merge(reading)
 }

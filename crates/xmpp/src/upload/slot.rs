@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::disposition::{encode, media_type, sanitised};
-use super::{Full, Name, Open, PATH, SLOT_MS, Uploads};
+use super::{Full, Open, SLOT_MS, Uploads};
 use crate::client::Client;
 use crate::feature::{BoxFuture, Feature, IqAnswer, IqHandler};
 use crate::iq::{Iq, Where};
@@ -11,6 +10,8 @@ use crate::pep::form;
 use crate::pep::read;
 use crate::wire::{Condition, Element, ErrorType, StanzaError, ns};
 use sammen_core::Timestamp;
+use sammen_net::files::disposition::{media_type, sanitised};
+use sammen_net::files::{self, Name};
 
 /// File upload.
 pub static FEATURE: Feature = Feature {
@@ -134,7 +135,7 @@ async fn request(client: &Client, request: &Element) -> Result<Element, StanzaEr
             // When room comes back nobody knows; tomorrow is as good as any time.
             Full::Quota => resource(Timestamp(now.0 + 86_400_000)),
         })?;
-    let get = format!("{base}{PATH}/{slot}/{}", encode(&name.name));
+    let get = format!("{base}{}", files::path(&slot, &name.name));
     let url =
         |kind: &'static str, url: String| Element::new(ns::HTTP_UPLOAD, kind).attr("url", url);
     Ok(Element::new(ns::HTTP_UPLOAD, "slot")

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use sammen_core::Timestamp;
 use sammen_core::limits::Limits;
 use sammen_core::ops;
+use sammen_net::files::{self, exif};
 use sammen_net::http::{self, HttpConfig};
 use sammen_net::{CancellationToken, ConnectionLimits, Listener, ListenerConfig, Security};
-use sammen_xmpp::upload::{self, exif};
 use sammen_xmpp::wire::{Condition, Element, ErrorType, StanzaError, ns};
 use sammen_xmpp::{Server, http as routes};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -363,13 +363,13 @@ async fn nobody_takes_more_than_their_room() {
     // What retention takes is gone, and its room is free again.
     let later = Timestamp(front.server.node.now().0 + 1);
     assert_eq!(
-        upload::expire(&front.server.node, &account("alice"), Timestamp(1))
+        files::expire(&front.server.node, &account("alice"), Timestamp(1))
             .await
             .unwrap(),
         0
     );
     assert_eq!(
-        upload::expire(&front.server.node, &account("alice"), later)
+        files::expire(&front.server.node, &account("alice"), later)
             .await
             .unwrap(),
         1
@@ -452,14 +452,14 @@ async fn files_go_with_the_days_of_the_node_and_of_their_owner() {
     }
     let node = &front.server.node;
     let day = |n: i64| node.now().plus_ms(n * 86_400_000);
-    assert_eq!(upload::forget(node, None, day(1000)).await.unwrap(), 0);
+    assert_eq!(files::forget(node, None, day(1000)).await.unwrap(), 0);
     node.write(|tx| ops::accounts::change(tx, &account("alice"), |a| a.retention_days = Some(7)))
         .await
         .unwrap();
-    assert_eq!(upload::forget(node, Some(30), day(6)).await.unwrap(), 0);
-    assert_eq!(upload::forget(node, Some(30), day(8)).await.unwrap(), 1);
+    assert_eq!(files::forget(node, Some(30), day(6)).await.unwrap(), 0);
+    assert_eq!(files::forget(node, Some(30), day(8)).await.unwrap(), 1);
     assert_eq!(front.get(&addresses[0], "").await.code, 404);
     assert_eq!(front.get(&addresses[1], "").await.code, 200);
-    assert_eq!(upload::forget(node, Some(30), day(31)).await.unwrap(), 1);
+    assert_eq!(files::forget(node, Some(30), day(31)).await.unwrap(), 1);
     assert_eq!(front.get(&addresses[1], "").await.code, 404);
 }

@@ -1,7 +1,6 @@
 //! A file on its way out: whole or a part, never as something that a browser runs.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -14,32 +13,29 @@ use tokio::sync::mpsc;
 
 use super::headers::{answer, status};
 use super::range::{self, Asked};
-use super::{Name, disposition, name_of};
-use crate::server::Server;
+use super::{Name, disposition, is_slot, name_of};
 
 /// Bytes read at once.
 const PIECE: u64 = 256 * 1024;
 
 /// `GET` and `HEAD`.
 pub async fn get(
-    State(server): State<Arc<Server>>,
+    State(node): State<Node>,
     Path((slot, name)): Path<(String, String)>,
     method: Method,
     asked: HeaderMap,
 ) -> Response<Body> {
-    if slot.len() != 32 || !slot.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if !is_slot(&slot) {
         return status(StatusCode::NOT_FOUND);
     }
-    let found = server.node.read(move |node| {
+    let found = node.read(move |node| {
         let Some(info) = node.store().blob_by_slot(&slot)? else {
             return Ok(None);
         };
         Ok(name_of(node, &info.owner, &slot)?.map(|name| (info, name)))
     });
     match found.await {
-        Ok(Some((info, known))) if known.name == name => {
-            file(&server.node, info, &known, &method, &asked)
-        }
+        Ok(Some((info, known))) if known.name == name => file(&node, info, &known, &method, &asked),
         Ok(_) => status(StatusCode::NOT_FOUND),
         Err(_) => status(StatusCode::SERVICE_UNAVAILABLE),
     }
