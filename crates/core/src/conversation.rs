@@ -28,6 +28,9 @@ pub struct Conversation {
     /// Where the history begins that [`Visibility::Shared`] and [`Visibility::World`] open: loosening the visibility
     /// never opens what was said before.
     pub open_from: Pos,
+    /// Addresses that a renamed room had before. They lead to it for as long as it is there, and are not given out again.
+    #[serde(default)]
+    pub former: Vec<Address>,
 }
 
 /// By what a conversation is found. Unique among those that were not destroyed.
@@ -212,6 +215,11 @@ impl Conversation {
             ConversationKey::Room(address) => Some(address),
             _ => None,
         }
+    }
+
+    /// Whether the room has this address or had it before: what the room itself wrote bears the address of its day.
+    pub fn is_named(&self, address: &Address) -> bool {
+        self.room() == Some(address) || self.former.contains(address)
     }
 
     /// The two people, if it is a direct conversation.

@@ -309,6 +309,15 @@ pub enum RoomChange {
         /// Where people meet now.
         alternate: Option<Address>,
     },
+    /// The room has another address; who is in it stays in it.
+    Renamed {
+        /// The address before. It goes on leading to the room.
+        from: Address,
+        /// The address now.
+        to: Address,
+        /// Why.
+        reason: Option<String>,
+    },
 }
 
 impl Content {

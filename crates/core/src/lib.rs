@@ -9,6 +9,7 @@ pub mod clock;
 pub mod contact;
 pub mod conversation;
 pub mod convo;
+mod directory;
 pub mod document;
 pub mod encryption;
 pub mod event;

@@ -21,6 +21,8 @@ pub struct Limits {
     pub rooms_owned: usize,
     /// Rooms that one account may be in.
     pub rooms_joined: usize,
+    /// Addresses that a room may have had before.
+    pub former_addresses: usize,
     /// Members of a room.
     pub members: usize,
     /// Bytes of blobs of one account.
@@ -51,6 +53,7 @@ impl Default for Limits {
             devices: 256,
             rooms_owned: 500,
             rooms_joined: 2_000,
+            former_addresses: 16,
             members: 20_000,
             blob_quota: 1 << 30,
             blob_bytes: 100 << 20,

@@ -13,12 +13,15 @@ use crate::clock::Clock;
 use crate::contact::{self, Contacts};
 use crate::conversation::ConversationKey;
 use crate::convo::Convo;
+use crate::directory::Directory;
 use crate::document::Owner;
 use crate::ids::{ConversationId, Seq, Timestamp};
 use crate::limits::Limits;
 use crate::live::{Live, Session};
 use crate::mailbox::{CloseReason, Delivery};
 use crate::network::Network;
+use crate::permission;
+use crate::principal::Principal;
 use crate::refusal::{Outcome, Refusal};
 use crate::sent::Sent;
 use crate::store::{Start, Store, StoreResult};
@@ -70,7 +73,7 @@ pub(crate) struct Shared {
     accounts: RwLock<HashMap<Address, Arc<Account>>>,
     contacts: RwLock<HashMap<Address, Arc<Contacts>>>,
     /// Rooms of this node that are not destroyed, by address.
-    pub directory: RwLock<std::collections::BTreeMap<Address, ConversationId>>,
+    pub directory: RwLock<Directory>,
     last_seq: AtomicU64,
     last_time: AtomicI64,
     pub outbox_bell: tokio::sync::Notify,
@@ -163,13 +166,9 @@ impl Shared {
                 published.clear();
             }
             for (id, convo) in convos {
-                if let Some(room) = convo.conversation.room() {
+                if convo.conversation.room().is_some() {
                     let directory = directory.get_or_insert_with(|| self.directory.write());
-                    if convo.conversation.destroyed {
-                        directory.remove(room);
-                    } else if directory.get(room) != Some(&id) {
-                        directory.insert(room.clone(), id);
-                    }
+                    directory.put(&convo.conversation);
                 }
                 published.insert(id, convo);
             }
@@ -241,15 +240,15 @@ impl Node {
     /// When the store can't be read or the thread not started.
     pub fn start(store: Arc<dyn Store>, options: Options) -> StoreResult<Self> {
         let start = store.start()?;
-        let mut directory = std::collections::BTreeMap::new();
+        let mut directory = Directory::default();
         let mut after = ConversationId(0);
         loop {
             let page = store.conversations(after, 1000)?;
             let Some(last) = page.last() else { break };
             after = last.id;
             for conversation in page {
-                if let (Some(room), false) = (conversation.room(), conversation.destroyed) {
-                    directory.insert(room.clone(), conversation.id);
+                if !conversation.destroyed {
+                    directory.put(&conversation);
                 }
             }
         }
@@ -411,13 +410,27 @@ impl Node {
     /// When the store can't be read.
     pub fn convo_by_key(&self, key: &ConversationKey) -> Outcome<Option<Arc<Convo>>> {
         if let ConversationKey::Room(address) = key {
-            let id = self.shared.directory.read().get(address).copied();
+            let id = self.shared.directory.read().room(address);
             return id.map_or(Ok(None), |id| self.convo(id));
         }
         match self.store.conversation_by_key(key)? {
             Some(found) => self.convo(found.id),
             None => Ok(None),
         }
+    }
+
+    /// The room that had this address before it was renamed, for those who may know of it: what protocols ask when
+    /// [`Node::room`] finds none, so that old links, joins and readings of history lead on.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn renamed(&self, address: &Address, who: &Principal) -> Outcome<Option<Arc<Convo>>> {
+        let id = self.shared.directory.read().former(address);
+        let found = id.map_or(Ok(None), |id| self.convo(id))?;
+        Ok(found.filter(|convo| match who {
+            Principal::Node | Principal::Admin(_) => true,
+            Principal::Of(who) => permission::may_know(convo, who),
+        }))
     }
 
     /// A room by its address.
@@ -438,7 +451,9 @@ impl Node {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let ids: Vec<ConversationId> = {
             let directory = self.shared.directory.read();
-            let behind = directory.range::<Address, _>((from, Bound::Unbounded));
+            let behind = directory
+                .rooms
+                .range::<Address, _>((from, Bound::Unbounded));
             behind.take(most).map(|(_, id)| *id).collect()
         };
         let mut rooms = Vec::with_capacity(ids.len());

@@ -85,6 +85,16 @@ pub fn may_join(
     Ok(())
 }
 
+/// May the address know that there is such a room? Whoever has or had to do with it, and everyone where the room is
+/// shown to all or lets everyone in.
+pub fn may_know(convo: &Convo, who: &Address) -> bool {
+    let settings = &convo.conversation.settings;
+    match convo.member(who) {
+        Some(member) if member.standing != Standing::Outcast => true,
+        _ => settings.listed || settings.join_rule == JoinRule::Open && settings.password.is_none(),
+    }
+}
+
 /// May the principal change the topic?
 pub fn may_set_topic(convo: &Convo, who: &Principal) -> Outcome<()> {
     let Some(address) = in_room(convo, who)? else {
@@ -265,6 +275,7 @@ mod tests {
             changed: Seq(0),
             destroyed: false,
             open_from: Pos(0),
+            former: Vec::new(),
         };
         Convo::new(conversation, members.to_vec())
     }

@@ -48,8 +48,8 @@ pub enum Refusal {
     /// More than a limit.
     #[error("that is too many")]
     TooMany,
-    /// The room was destroyed.
-    #[error("this room is gone")]
+    /// The room was destroyed, or has another address now: this one.
+    #[error("this room is gone{}", .0.as_ref().map(|to| format!(", to {to}")).unwrap_or_default())]
     Gone(Option<Address>),
     /// A document changed meanwhile, or exists.
     #[error("it was changed meanwhile")]

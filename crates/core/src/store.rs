@@ -129,6 +129,14 @@ pub enum Write {
     },
     /// Deletes all documents and tombstones of an owner.
     ForgetDocuments(Owner),
+    /// All documents, tombstones and references to blobs of one address are another's from now on, or gone. Those that
+    /// the other had before are gone.
+    MoveShelf {
+        /// Whose they were.
+        from: Address,
+        /// Whose they are; `None` is nobody's.
+        to: Option<Address>,
+    },
     /// Puts a row into the outbox, or replaces it (attempts, next try).
     Outbox(OutboxRow),
     /// Takes a row out of the outbox.

@@ -162,11 +162,30 @@ impl<'a> Tx<'a> {
         let Some(found) = self.store.conversation_by_key(key)? else {
             return Ok(None);
         };
+        let convo = self.convo(found.id)?;
+        // Destroyed or renamed in this very batch, which the store does not know yet.
+        if convo.conversation.destroyed || convo.conversation.key != *key {
+            return Ok(None);
+        }
         self.cache.keys.insert(key.clone(), found.id);
-        self.convo(found.id).map(Some)
+        Ok(Some(convo))
     }
 
-    /// A room by its address; destroyed ones are not found.
+    /// The room that had this address before it was renamed.
+    pub fn renamed(&mut self, address: &Address) -> Outcome<Option<Arc<Convo>>> {
+        let leads =
+            |c: &Convo| !c.conversation.destroyed && c.conversation.former.contains(address);
+        if let Some(convo) = self.convos.values().find(|c| leads(c)) {
+            return Ok(Some(convo.clone()));
+        }
+        let Some(id) = self.shared.directory.read().former(address) else {
+            return Ok(None);
+        };
+        Ok(Some(self.convo(id)?).filter(|c| leads(c)))
+    }
+
+    /// A room by its address; destroyed ones are not found, and renamed ones only by their address of now (see
+    /// [`Tx::renamed`]).
     pub fn room(&mut self, address: &Address) -> Outcome<Arc<Convo>> {
         self.convo_by_key(&ConversationKey::Room(address.clone()))?
             .ok_or(Refusal::NotFound)
@@ -200,6 +219,7 @@ impl<'a> Tx<'a> {
             changed: self.next_seq(),
             destroyed: false,
             open_from: Pos(i64::MIN),
+            former: Vec::new(),
         };
         self.cache.keys.insert(key, id);
         self.cache.tails.insert(id, Tail::default());
@@ -228,10 +248,15 @@ impl<'a> Tx<'a> {
         let mut next = convo.clone();
         let seq = self.next_seq();
         let conversation = Arc::make_mut(&mut next.conversation);
+        let key = conversation.key.clone();
         change(conversation);
         conversation.changed = seq;
-        if conversation.destroyed {
-            self.cache.keys.remove(&conversation.key);
+        if conversation.destroyed || conversation.key != key {
+            self.cache.keys.remove(&key);
+        }
+        if !conversation.destroyed && conversation.key != key {
+            let id = conversation.id;
+            self.cache.keys.insert(conversation.key.clone(), id);
         }
         self.put_convo(next)
     }
@@ -413,6 +438,26 @@ impl<'a> Tx<'a> {
             },
         );
         Ok(version)
+    }
+
+    /// What stood on one shelf stands on another, or with `None` nowhere any more: documents and references to blobs.
+    pub(crate) fn move_shelf(&mut self, from: &Address, to: Option<&Address>) {
+        let gone = Owner::from(to.unwrap_or(from));
+        self.documents.retain(|(owner, _, _), _| *owner != gone);
+        if let Some(to) = to {
+            let (old, new) = (Owner::from(from), Owner::from(to));
+            let documents = std::mem::take(&mut self.documents).into_iter();
+            self.documents = documents
+                .map(|((owner, namespace, key), document)| {
+                    let owner = if owner == old { new.clone() } else { owner };
+                    ((owner, namespace, key), document)
+                })
+                .collect();
+        }
+        self.write(Write::MoveShelf {
+            from: from.clone(),
+            to: to.cloned(),
+        });
     }
 
     /// An event by its id, committed or in this batch.

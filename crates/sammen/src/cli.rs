@@ -220,6 +220,16 @@ enum Room {
         /// What.
         standing: String,
     },
+    /// Gives a room another address; the old one leads to it.
+    Rename {
+        /// Which.
+        name: String,
+        /// The new name: village.
+        to: String,
+        /// Why; those in it read that.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Destroys a room.
     Destroy {
         /// Which.
@@ -462,6 +472,7 @@ fn room(command: Room) -> Request {
             account,
             standing,
         },
+        Room::Rename { name, to, reason } => Request::RoomRename { name, to, reason },
         Room::Destroy { name, reason } => Request::RoomDestroy { name, reason },
     }
 }

@@ -120,6 +120,19 @@ pub fn write(work: &mut Work<'_>, write: &Write) -> Result<(), Failure> {
                 .execute(params![owner.text()])?;
             work.dirt.table("document");
         }
+        Write::MoveShelf { from, to } => {
+            let gone = to.as_ref().unwrap_or(from);
+            for table in ["document", "blob_ref"] {
+                tx.prepare_cached(&format!("DELETE FROM {table} WHERE owner = ?1"))?
+                    .execute(params![gone.as_str()])?;
+                if let Some(to) = to {
+                    tx.prepare_cached(&format!("UPDATE {table} SET owner = ?2 WHERE owner = ?1"))?
+                        .execute(params![from.as_str(), to.as_str()])?;
+                }
+            }
+            // Rows went, or have other places now.
+            work.dirt.table("document");
+        }
         Write::Outbox(row) => {
             seen(row.seq);
             tx.prepare_cached("INSERT OR REPLACE INTO outbox (seq, destination, attempts, next, body) VALUES (?1, ?2, ?3, ?4, ?5)")?

@@ -66,6 +66,7 @@ macro_rules! store_suite {
             documents_leave_tombstones,
             documents_are_read_by_prefix,
             documents_are_forgotten_by_owner,
+            a_shelf_moves_whole,
             the_outbox_keeps_its_order);
         $crate::store_suite!(@module $make, blobs:
             a_blob_is_read_in_pieces,
@@ -182,6 +183,7 @@ fn conversation(id: u64, key: ConversationKey) -> Conversation {
         changed: Seq(0),
         destroyed: false,
         open_from: Pos(i64::MIN),
+        former: Vec::new(),
     }
 }
 

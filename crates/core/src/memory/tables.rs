@@ -169,6 +169,24 @@ impl Tables {
             Write::ForgetDocuments(owner) => {
                 self.documents.retain(|(o, _, _), _| o != owner.text())
             }
+            Write::MoveShelf { from, to } => {
+                let gone = to.as_ref().unwrap_or(from);
+                self.documents.retain(|(o, _, _), _| o != gone.as_str());
+                self.references.retain(|r| r.info.owner != *gone);
+                let Some(to) = to else { return };
+                let documents = std::mem::take(&mut self.documents).into_iter();
+                self.documents = documents
+                    .map(|((owner, namespace, key), document)| {
+                        let moves = owner == from.as_str();
+                        let owner = if moves { to.to_string() } else { owner };
+                        ((owner, namespace, key), document)
+                    })
+                    .collect();
+                let moved = self.references.iter_mut();
+                for reference in moved.filter(|r| r.info.owner == *from) {
+                    reference.info.owner = to.clone();
+                }
+            }
             Write::Outbox(row) => {
                 self.start.0 = self.start.0.max(row.seq.0);
                 self.outbox.insert(row.seq, row.clone());

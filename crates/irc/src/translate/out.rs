@@ -443,7 +443,8 @@ impl Writer<'_> {
             RoomChange::Created
             | RoomChange::Avatar(_)
             | RoomChange::Settings(_)
-            | RoomChange::Destroyed { .. } => {}
+            | RoomChange::Destroyed { .. }
+            | RoomChange::Renamed { .. } => {}
         }
     }
 }

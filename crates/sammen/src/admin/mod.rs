@@ -157,6 +157,15 @@ pub enum Request {
         /// `owner`, `admin`, `member`, `none` or `outcast`.
         standing: String,
     },
+    /// Gives a room another address.
+    RoomRename {
+        /// Which.
+        name: String,
+        /// Its new name.
+        to: String,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Destroys a room.
     RoomDestroy {
         /// Which.
@@ -226,6 +235,7 @@ impl Admin {
                 account,
                 standing,
             } => self.room_standing(&name, &account, &standing).await,
+            Request::RoomRename { name, to, reason } => self.room_rename(&name, &to, reason).await,
             Request::RoomDestroy { name, reason } => self.room_destroy(&name, reason).await,
             Request::Check => self.check().await,
             Request::Backup { .. } => anyhow::bail!("a backup comes in frames"),

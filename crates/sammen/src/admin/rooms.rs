@@ -24,7 +24,11 @@ impl Admin {
 
     async fn known_room(&self, name: &str) -> anyhow::Result<std::sync::Arc<Convo>> {
         let address = self.room(name)?;
-        let found = self.node.read(move |node| node.room(&address)).await?;
+        let find = move |node: &sammen_core::Node| match node.room(&address)? {
+            None => node.renamed(&address, &Principal::Node),
+            found => Ok(found),
+        };
+        let found = self.node.read(find).await?;
         found.with_context(|| format!("there is no room {name}"))
     }
 
@@ -152,6 +156,23 @@ impl Admin {
         Ok(shown(&*self.known_room(name).await?))
     }
 
+    pub(super) async fn room_rename(
+        &self,
+        name: &str,
+        to: &str,
+        reason: Option<String>,
+    ) -> anyhow::Result<Value> {
+        let (convo, address) = (self.known_room(name).await?, self.room(to)?);
+        self.node
+            .write(move |tx| {
+                let (node, origin) = (&Principal::Node, Origin::default());
+                rooms::rename(tx, node, convo.id(), &address, reason, &origin)
+            })
+            .await
+            .with_context(|| format!("{name} was not renamed {to}"))?;
+        Ok(shown(&*self.known_room(to).await?))
+    }
+
     pub(super) async fn room_destroy(
         &self,
         name: &str,
@@ -192,6 +213,7 @@ fn shown(convo: &Convo) -> Value {
     });
     json!({
         "room": room_name(convo),
+        "before": convo.conversation.former.iter().map(Address::name).collect::<Vec<_>>(),
         "name": s.name,
         "description": s.description,
         "topic": s.topic,

@@ -164,7 +164,14 @@ fn rooms_are_administered() {
     told(&data, "room standing club bob admin", "");
     let list = told(&data, "room list", "");
     assert_eq!(list.as_array().unwrap().len(), 2);
-    told(&data, "room destroy club --reason over", "");
+    let renamed = told(&data, "room rename club society", "");
+    assert_eq!(
+        (&renamed["room"], &renamed["before"][0]),
+        (&"society".into(), &"club".into())
+    );
+    assert!(refused(&data, "room create club", "").contains("society"));
+    assert_eq!(told(&data, "room settings club", "")["room"], "society");
+    told(&data, "room destroy society --reason over", "");
     assert!(refused(&data, "room settings club", "").contains("no room"));
 }
 

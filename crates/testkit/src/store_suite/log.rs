@@ -151,8 +151,14 @@ pub fn contents() -> Vec<Content> {
 
 /// Whatever an event can say.
 pub fn every_kind_of_content_comes_back(store: &dyn Store) {
+    // Newer than the first version's golden file.
+    let renamed = Content::Room(RoomChange::Renamed {
+        from: who("#town@example.org"),
+        to: who("#village@example.org"),
+        reason: Some("it grew smaller".into()),
+    });
     let events: Vec<Event> = (1..)
-        .zip(contents())
+        .zip(contents().into_iter().chain([renamed]))
         .map(|(seq, content)| Event {
             content,
             ..says(seq, 1, "")

@@ -376,6 +376,56 @@ pub fn documents_are_forgotten_by_owner(store: &dyn Store) {
     assert!(store.document(&Owner::Node, "n", "a").unwrap().is_some());
 }
 
+/// Documents, tombstones and references go with a renamed room, and go for good with one that ends.
+pub fn a_shelf_moves_whole(store: &dyn Store) {
+    let (from, to) = (who("#town@example.org"), who("#village@example.org"));
+    let (old, new): (Owner, Owner) = ((&from).into(), (&to).into());
+    let mut writer = store.blob_writer(100).unwrap();
+    writer.write(b"a picture").unwrap();
+    let (id, _) = writer.finish().unwrap();
+    let refer = |owner: &Address, slot: &str| Write::BlobRef {
+        id: id.clone(),
+        owner: owner.clone(),
+        slot: slot.into(),
+        at: at(1),
+        remove: false,
+    };
+    commit(
+        store,
+        vec![
+            put(&old, "n", "a", 1, Some("A")),
+            put(&old, "n", "gone", 2, None),
+            put(&new, "n", "left-over", 3, Some("L")),
+            put(&(&alice()).into(), "n", "a", 4, Some("mine")),
+            refer(&from, "of-town"),
+            refer(&to, "left-over"),
+        ],
+    );
+    let moved = |from: &Address, to: Option<&Address>| Write::MoveShelf {
+        from: from.clone(),
+        to: to.cloned(),
+    };
+    commit(store, vec![moved(&from, Some(&to))]);
+    let all = |owner: &Owner| told(store.documents_since(owner, "n", Seq(0), 9).unwrap());
+    let slots = |owner: &Address| -> Vec<String> {
+        let held = store.blobs_of(owner).unwrap();
+        held.into_iter().map(|(slot, _)| slot).collect()
+    };
+    assert_eq!(all(&old), []);
+    assert_eq!(
+        all(&new),
+        [("a".into(), 1, true), ("gone".into(), 2, false)]
+    );
+    assert_eq!(slots(&from), Vec::<String>::new());
+    assert_eq!(slots(&to), ["of-town"]);
+    assert_eq!(store.blob_by_slot("of-town").unwrap().unwrap().owner, to);
+    commit(store, vec![moved(&to, None)]);
+    assert_eq!(all(&new), []);
+    assert_eq!(slots(&to), Vec::<String>::new());
+    assert!(store.blob_by_slot("of-town").unwrap().is_none());
+    assert_eq!(all(&(&alice()).into()), [("a".into(), 4, true)]);
+}
+
 /// Rows of a destination come in their order until they are done.
 pub fn the_outbox_keeps_its_order(store: &dyn Store) {
     let row = |seq: u64, destination: &str| OutboxRow {

@@ -1,12 +1,14 @@
 //! Rooms: who comes in, who reads what, who ranks whom.
 
 use sammen_core::conversation::{Binding, JoinRule, Settings, Visibility};
+use sammen_core::event::RoomChange;
 use sammen_core::history::Scope;
 use sammen_core::live::{OccupantKind, StateChange};
 use sammen_core::ops::rooms;
 use sammen_core::ops::send::{Outgoing, Target};
 use sammen_core::{
-    Content, Convo, Delivery, Message, Principal, Protocol, Refusal, Role, Standing,
+    Address, Content, Convo, Delivery, Message, Origin, Outcome, Principal, Protocol, Refusal,
+    Role, Standing,
 };
 use sammen_testkit::{Person, Stage};
 
@@ -274,4 +276,161 @@ async fn nicks_are_unique_and_going_away_is_not_leaving() {
             .unwrap()
             .has(&bob.address)
     );
+}
+
+async fn renames(by: &Person, room: &Convo, to: &Address) -> Outcome<()> {
+    let (id, who, to, origin) = (
+        room.id(),
+        Principal::from(&by.address),
+        to.clone(),
+        by.origin(),
+    );
+    by.node
+        .write(move |tx| rooms::rename(tx, &who, id, &to, None, &origin))
+        .await
+        .map(drop)
+}
+
+async fn makes(by: &Person, address: &Address) -> Outcome<()> {
+    let (who, address) = (Principal::from(&by.address), address.clone());
+    by.node
+        .write(move |tx| {
+            let settings = Settings::default();
+            rooms::create(tx, &who, &address, settings, None, &Origin::default())
+        })
+        .await
+        .map(drop)
+}
+
+#[tokio::test]
+async fn a_renamed_room_goes_on_and_its_old_address_leads_to_it() {
+    let stage = stage();
+    let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
+    let room = stage.room(&alice, "town", Settings::default()).await;
+    bob.joins(&room).await.unwrap();
+    alice.says_in(&room, "before").await.unwrap();
+    let (old, new) = (
+        room.conversation.room().cloned().unwrap(),
+        Address::new("#village@example.org").unwrap(),
+    );
+    assert!(matches!(
+        renames(&bob, &room, &new).await,
+        Err(Refusal::Forbidden(_))
+    ));
+    renames(&alice, &room, &new).await.unwrap();
+    let told = bob
+        .sees(|a| matches!(&a.event.content, Content::Room(RoomChange::Renamed { .. })))
+        .await;
+    assert_eq!(told.convo.conversation.room(), Some(&new));
+    assert!(told.convo.conversation.is_named(&old));
+
+    // Who was inside still is; the history goes on.
+    alice.says_in(&room, "after").await.unwrap();
+    bob.hears("after").await;
+    assert_eq!(
+        texts(&stage, &bob, &room).await.unwrap(),
+        ["before", "after"]
+    );
+    let node = &stage.node;
+    assert_eq!(node.room(&new).unwrap().unwrap().id(), room.id());
+    assert!(node.room(&old).unwrap().is_none());
+    let leads = |who: &Principal| node.renamed(&old, who).unwrap().map(|c| c.id());
+    assert_eq!(leads(&Principal::from(&bob.address)), Some(room.id()));
+    let listed: Vec<_> = node.rooms(None, 9).unwrap();
+    assert_eq!(listed.len(), 1, "it is listed once");
+
+    // Nobody gets the old address, and who may know of the room hears where it is.
+    let gone = Refusal::Gone(Some(new.clone()));
+    assert_eq!(makes(&bob, &old).await, Err(gone));
+    let other = stage.room(&bob, "other", Settings::default()).await;
+    assert_eq!(renames(&bob, &other, &old).await, Err(Refusal::Taken));
+    assert_eq!(renames(&bob, &other, &new).await, Err(Refusal::Taken));
+    let elsewhere = Address::new("#town@elsewhere.net").unwrap();
+    assert_eq!(
+        renames(&bob, &other, &elsewhere).await,
+        Err(Refusal::InvalidName)
+    );
+
+    // It can take its old address again; then the other one is the alias.
+    renames(&alice, &room, &old).await.unwrap();
+    assert_eq!(node.room(&old).unwrap().unwrap().id(), room.id());
+    let back = node.renamed(&new, &Principal::Node).unwrap();
+    assert_eq!(back.map(|c| c.id()), Some(room.id()));
+    assert!(node.renamed(&old, &Principal::Node).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_hidden_room_is_not_betrayed_by_the_address_that_it_had() {
+    let stage = stage();
+    let (alice, eve) = (stage.person("alice").await, stage.person("eve").await);
+    let hidden = Settings {
+        join_rule: JoinRule::Members,
+        ..Settings::default()
+    };
+    let room = stage.room(&alice, "town", hidden).await;
+    let old = room.conversation.room().cloned().unwrap();
+    let new = Address::new("#hideout@example.org").unwrap();
+    renames(&alice, &room, &new).await.unwrap();
+    assert_eq!(makes(&eve, &old).await, Err(Refusal::Taken));
+    let asked = |who: &Person| stage.node.renamed(&old, &Principal::from(&who.address));
+    assert!(asked(&eve).unwrap().is_none());
+    assert!(asked(&alice).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_room_that_ends_leaves_its_addresses_and_an_empty_shelf() {
+    let stage = stage();
+    let alice = stage.person("alice").await;
+    let room = stage.room(&alice, "town", Settings::default()).await;
+    let old = room.conversation.room().cloned().unwrap();
+    let new = Address::new("#village@example.org").unwrap();
+    let shelf = new.clone();
+    stage
+        .node
+        .write(move |tx| {
+            let expect = sammen_core::tx::Expect::Absent;
+            tx.put_document(
+                &(&shelf).into(),
+                "test",
+                "picture",
+                expect,
+                Some("p".into()),
+            )
+        })
+        .await
+        .unwrap();
+    let (from, to) = (old.clone(), new.clone());
+    renames(&alice, &room, &to).await.unwrap();
+    assert_eq!(stage.node.room(&from).unwrap().map(|c| c.id()), None);
+    let (id, who, origin) = (room.id(), Principal::from(&alice.address), alice.origin());
+    // In one batch: it ends, another room has its first address, and nothing of the old one is there.
+    let (first, second) = (old.clone(), new.clone());
+    stage
+        .node
+        .write(move |tx| {
+            rooms::destroy(tx, &who, id, None, None, &origin)?;
+            rooms::create(tx, &who, &first, Settings::default(), None, &origin)?;
+            rooms::create(tx, &who, &second, Settings::default(), None, &origin)
+        })
+        .await
+        .unwrap();
+    for address in [&old, &new] {
+        assert!(
+            stage
+                .node
+                .room(address)
+                .unwrap()
+                .is_some_and(|c| c.id() != id)
+        );
+        assert!(
+            stage
+                .node
+                .renamed(address, &Principal::Node)
+                .unwrap()
+                .is_none()
+        );
+    }
+    let store = stage.node.store();
+    let left = store.document(&(&new).into(), "test", "picture").unwrap();
+    assert_eq!(left, None);
 }

@@ -5,7 +5,8 @@ use super::*;
 /// Makes a room; the one who makes it is its owner and in it.
 ///
 /// # Errors
-/// When the address is taken or not ours, or the account owns too many.
+/// When the address is taken or not ours, or the account owns too many; [`Refusal::Gone`] with the address of now where
+/// a room had this one before that the principal may know of.
 pub fn create(
     tx: &mut Tx<'_>,
     who: &Principal,
@@ -15,10 +16,7 @@ pub fn create(
     origin: &Origin,
 ) -> Outcome<Arc<Convo>> {
     let owner = who.address().cloned();
-    let ours = address
-        .domain()
-        .is_some_and(|d| tx.shared.domains.iter().any(|own| own.as_str() == d));
-    if !address.is_room() || !ours {
+    if !naming::is_ours(tx, address) {
         return Err(Refusal::NotFound);
     }
     if matches!(who, Principal::Of(a) if !a.is_account())
@@ -27,9 +25,7 @@ pub fn create(
         return Err(Refusal::Forbidden("you may not make rooms here"));
     }
     let key = ConversationKey::Room(address.clone());
-    if tx.convo_by_key(&key)?.is_some() {
-        return Err(Refusal::Taken);
-    }
+    check_address(tx, who, address)?;
     if let Some(owner) = &owner {
         check_room_count(tx, owner)?;
     }
@@ -262,7 +258,7 @@ pub fn leave(
     );
     // A room that does not persist goes with its last member.
     if !convo.conversation.settings.persistent && convo.joined().next().is_none() {
-        return Ok(tx.change_convo(&convo, |c| c.destroyed = true));
+        return Ok(ends(tx, &convo));
     }
     Ok(convo)
 }

@@ -1,6 +1,7 @@
 //! Rooms: making, entering, leaving, inviting, ranking, configuring, destroying.
 
 mod coming;
+mod naming;
 mod ranks;
 mod settings;
 
@@ -21,6 +22,8 @@ use crate::tx::Tx;
 
 pub use coming::{Entered, create, depart, enter, exit, invite, join, leave, set_nick};
 pub(crate) use coming::{has_other_session, leave_occupancy};
+pub use naming::rename;
+use naming::{check_address, ends};
 pub use ranks::{may_register, register, set_role, set_standing};
 pub use settings::{configure, destroy, set_topic};
 

@@ -213,7 +213,7 @@ pub fn destroy(
         alternate: alternate.clone(),
     });
     append(tx, &convo, Draft::new(&author, content, *origin));
-    let convo = tx.change_convo(&convo, |c| c.destroyed = true);
+    let convo = ends(tx, &convo);
     let session = origin.session;
     tx.after(move |live| {
         let room = convo.id();
