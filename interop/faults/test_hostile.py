@@ -415,10 +415,7 @@ FRAMES: dict[str, tuple[str | bytes, str]] = {
 }  # fmt: skip
 
 
-LIMIT = pytest.mark.xfail(strict=True, reason="a message over the limit ends the WebSocket without a close frame or a stream error")
-
-
-@pytest.mark.parametrize("what", [pytest.param(what, marks=LIMIT if what == "oversized message" else ()) for what in FRAMES])
+@pytest.mark.parametrize("what", FRAMES)
 def test_websocket(town, what):
     asyncio.run(frames(town, *FRAMES[what]))
 

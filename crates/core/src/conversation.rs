@@ -164,6 +164,8 @@ pub struct Settings {
     pub language: Option<String>,
     /// Settings that only one protocol has, by `protocol/key`.
     pub extra: std::collections::BTreeMap<String, String>,
+    /// Made and not configured yet (XEP-0045 §10.1): only its owner is let in, and it goes when its owner does.
+    pub locked: bool,
 }
 
 /// One IRC list mask.
@@ -204,6 +206,7 @@ impl Default for Settings {
             masks: Vec::new(),
             language: None,
             extra: std::collections::BTreeMap::new(),
+            locked: false,
         }
     }
 }

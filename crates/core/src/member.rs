@@ -70,6 +70,9 @@ pub struct Member {
     pub changed: Seq,
     /// When they joined last.
     pub since: Timestamp,
+    /// Why the standing is what it is, where somebody said so.
+    #[serde(default)]
+    pub reason: Option<Box<str>>,
 }
 
 /// A stretch of history by place: from `from` on, up to but without `to` where that is set.
@@ -108,6 +111,7 @@ impl Member {
             invited_by: None,
             changed: Seq(0),
             since: Timestamp(0),
+            reason: None,
         }
     }
 

@@ -61,6 +61,10 @@ pub fn may_join(
     if standing == Standing::Outcast {
         return Err(Refusal::Banned);
     }
+    // XEP-0045 §10.1.1: a room that is not configured yet is not there for others.
+    if settings.locked && standing < Standing::Owner {
+        return Err(Refusal::NotFound);
+    }
     if member.is_some_and(|m| m.is_joined()) || standing >= Standing::Admin {
         return Ok(());
     }

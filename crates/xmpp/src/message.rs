@@ -50,8 +50,7 @@ pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
         Some("error") => "error",
         Some("chat") => "chat",
         Some("headline") => "headline",
-        // §8.5.2.1.1: only rooms take those.
-        Some("groupchat") => return client.refuse(&el, &Condition::ServiceUnavailable.into()),
+        Some("groupchat") => "groupchat",
         _ => "normal",
     };
     let domains = client.node.domains();
@@ -64,11 +63,17 @@ pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
         .resource()
         .filter(|r| client.server.session(&peer, r).is_some())
         .map(Str::new);
-    if matches!(kind, "error" | "headline") {
-        // §8.5.2: an error for somebody who is gone, and a headline for nobody, are dropped.
-        if kind == "headline" || resource.is_some() {
+    // Liberty: §8.5.3.2.1 drops or refuses `normal` messages to a resource that is not there; here they wait like
+    // those to the bare address, because a person wrote them.
+    if matches!(kind, "error" | "headline" | "groupchat") {
+        let to_bare = to.resource().is_none();
+        if resource.is_some() || kind == "headline" && to_bare {
             live(client, peer, &el, resource.as_deref()).await;
+        } else if kind == "groupchat" {
+            // §8.5.2.1.1: only rooms, and clients that are named, take those.
+            client.refuse(&el, &Condition::ServiceUnavailable.into());
         }
+        // §8.5.2, §8.5.3.2: an error for somebody who is gone, and a headline for nobody, are dropped.
         return;
     }
     if crate::muc::invite::direct(client, &peer, &el).await {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Extension, State};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse as _;
@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::c2s::drive::{self, Incoming, Wire, WireEnd};
 use crate::c2s::negotiation::{Carrier, Ground};
 use crate::server::Server;
+use crate::wire::fault::StreamFault;
 use crate::wire::{Limits, framing};
 
 /// Path of the WebSocket.
@@ -32,6 +33,9 @@ const PROTOCOL: &str = "xmpp";
 const WAITING: usize = 4;
 /// How long goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long a socket with unread input stays open after the goodbye: closed at once, the kernel would reset the
+/// connection and the peer might never read why.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The route.
 pub fn router(server: Arc<Server>) -> Router {
@@ -111,6 +115,25 @@ struct Queue {
 enum Came {
     Message(Bytes),
     Life,
+    /// Nothing more is read.
+    Fault(StreamFault),
+}
+
+/// What a WebSocket that can't be read further was guilty of, and the code to close it with (RFC 6455 §7.4.1);
+/// `None` where it is simply gone.
+fn fault(error: axum::Error) -> Option<(StreamFault, u16)> {
+    use tungstenite::Error as E;
+    use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+    match *error.into_inner().downcast::<E>().ok()? {
+        E::Capacity(_) => Some((StreamFault::TooMuch("message size"), close_code::SIZE)),
+        E::Utf8(_) => Some((StreamFault::InvalidUtf8, close_code::INVALID)),
+        E::Protocol(ResetWithoutClosingHandshake) => None,
+        E::Protocol(_) => Some((
+            StreamFault::BadFormat("WebSocket frame"),
+            close_code::PROTOCOL,
+        )),
+        _ => None,
+    }
 }
 
 /// Owns the socket: reads messages, writes pieces, until one side ends.
@@ -120,6 +143,7 @@ async fn carry(
     shared: Arc<Shared>,
     patience: Duration,
 ) {
+    let mut broken = None;
     loop {
         let (piece, closing) = {
             let mut queue = shared.queue.lock();
@@ -140,7 +164,11 @@ async fn carry(
             continue;
         }
         if closing {
-            let _ = timeout(GOODBYE, socket.send(Message::Close(None))).await;
+            let frame = broken.map(|code| CloseFrame {
+                code,
+                reason: "".into(),
+            });
+            let _ = timeout(GOODBYE, socket.send(Message::Close(frame))).await;
             break;
         }
         let output = shared.output.notified();
@@ -156,21 +184,33 @@ async fn carry(
                 Ok(Message::Text(text)) => Came::Message(Bytes::from(text)),
                 Ok(Message::Binary(bytes)) => Came::Message(bytes),
                 Ok(Message::Ping(_) | Message::Pong(_)) => Came::Life,
-                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(Message::Close(_)) => return None,
+                Err(error) => {
+                    let (fault, code) = fault(error)?;
+                    place.send(Came::Fault(fault));
+                    return Some(Some(code));
+                }
             };
             place.send(came);
-            Some(())
+            Some(None)
         };
         tokio::select! {
             () = output => {}
-            read = read => if read.is_none() { break },
+            read = read, if broken.is_none() => match read {
+                None => break,
+                Some(code) => broken = code,
+            },
         }
     }
-    let mut queue = shared.queue.lock();
-    queue.gone = true;
-    queue.pieces.clear();
-    drop(queue);
+    {
+        let mut queue = shared.queue.lock();
+        queue.gone = true;
+        queue.pieces.clear();
+    }
     shared.moved.notify_waiters();
+    if broken.is_some() {
+        tokio::time::sleep(LINGER).await;
+    }
 }
 
 struct Socket {
@@ -194,6 +234,7 @@ impl Wire for Socket {
             None => return Err(WireEnd::Gone),
             Some(Came::Life) => return Ok(Incoming::Nothing),
             Some(Came::Message(message)) => message,
+            Some(Came::Fault(fault)) => return Err(WireEnd::Fault(fault.into())),
         };
         self.bucket.charge(1, Instant::now());
         match framing::parse_message(&message, &self.limits) {

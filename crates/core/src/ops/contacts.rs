@@ -146,14 +146,12 @@ pub fn receive_ask(
     if theirs.approved {
         return allow(tx, account, from);
     }
-    if theirs.asks.is_none()
-        && tx
-            .contacts(account)?
-            .values()
-            .filter(|c| c.asks.is_some())
-            .count()
-            >= 500
-    {
+    // A.3.1: a question that waits for its answer is not asked twice.
+    if theirs.asks.is_some() {
+        return Ok(());
+    }
+    let waiting = tx.contacts(account)?;
+    if waiting.values().filter(|c| c.asks.is_some()).count() >= 500 {
         return Err(Refusal::TooMany);
     }
     theirs.asks = Some(note);
@@ -239,12 +237,12 @@ pub fn deny(tx: &mut Tx<'_>, account: &Address, of: &Address) -> Outcome<()> {
 /// When the store can't be read.
 pub fn unsubscribe(tx: &mut Tx<'_>, account: &Address, of: &Address) -> Outcome<()> {
     let mut mine = tx.contact(account, of)?;
-    if !mine.sees && !mine.asked {
-        return Ok(());
+    if mine.sees || mine.asked {
+        mine.sees = false;
+        mine.asked = false;
+        put(tx, account, of, mine, ContactCause::Edited)?;
     }
-    mine.sees = false;
-    mine.asked = false;
-    put(tx, account, of, mine, ContactCause::Edited)?;
+    // RFC 6121 §A.2.2: the other side is told in every state, so that two that disagree agree again.
     if of.is_account() {
         let mut theirs = tx.contact(of, account)?;
         let had = theirs.seen || theirs.asks.is_some();

@@ -1,10 +1,10 @@
 //! XEP-0045 §8, §9 and §10.3–10.8: lists of affiliations and roles, read and changed; several changes at once happen
-//! all or not at all.
+//! all or not at all. A ban of a whole domain is a ban mask, as people on IRC set it.
 
 use std::sync::Arc;
 
 use sammen_core::address::Address;
-use sammen_core::conversation::JoinRule;
+use sammen_core::conversation::{JoinRule, Mask};
 use sammen_core::convo::Convo;
 use sammen_core::member::{Member, Role, Standing};
 use sammen_core::ops::rooms;
@@ -12,8 +12,10 @@ use sammen_core::permission;
 use sammen_core::tx::Tx;
 use sammen_core::{Origin, Outcome, Principal, Refusal};
 
+use super::mask::{domain_mask, domain_of, is_of};
 use super::names;
 use super::occupant::{nick, sees_addresses};
+use super::settings::{MEMBER_LIST, roles};
 use super::speak::reason;
 use crate::address::Place;
 use crate::client::Client;
@@ -86,8 +88,26 @@ fn list(client: &Client, convo: &Convo, query: &Element) -> Result<Element, Stan
             .attr_opt("jid", address.then(|| client.server.bare(&m.address)))
             .attr_opt("nick", joined.then(|| nick(m)))
             .attr_opt("role", joined.then(|| names::role(convo.role(&m.address))))
+            .children(
+                m.reason
+                    .as_deref()
+                    .filter(|_| !by_role)
+                    .map(|r| Element::new(ns::MUC_ADMIN, "reason").text(r)),
+            )
     });
-    Ok(Element::new(ns::MUC_ADMIN, "query").children(items))
+    // §9.2: whole domains stand in the list of bans too.
+    let bans = item.get("affiliation") == Some("outcast");
+    let masks = &convo.conversation.settings.masks;
+    let domains = masks.iter().filter(|_| bans).filter_map(|mask| {
+        let domain = domain_of(mask)?;
+        let item = Element::new(ns::MUC_ADMIN, "item")
+            .attr("affiliation", "outcast")
+            .attr("jid", domain);
+        Some(item)
+    });
+    Ok(Element::new(ns::MUC_ADMIN, "query")
+        .children(items)
+        .children(domains))
 }
 
 /// Admins read every list. §9.5: members of a members-only room read who else belongs to it, where the room shows
@@ -95,7 +115,13 @@ fn list(client: &Client, convo: &Convo, query: &Element) -> Result<Element, Stan
 fn may_list(convo: &Convo, who: &Address, standing: Standing) -> Result<(), StanzaError> {
     let settings = &convo.conversation.settings;
     let mine = convo.standing(who);
-    let member = mine >= Standing::Member || convo.has(who) && settings.join_rule != JoinRule::Open;
+    let role = match convo.has(who) {
+        true => convo.role(who),
+        false => convo.default_role(mine),
+    };
+    let member = (mine >= Standing::Member
+        || convo.has(who) && settings.join_rule != JoinRule::Open)
+        && roles(settings, MEMBER_LIST).contains(&names::role(role));
     if mine >= Standing::Admin || member && settings.addresses_open && standing >= Standing::Member
     {
         return Ok(());
@@ -124,11 +150,15 @@ pub struct Change {
 }
 
 async fn set(client: &Arc<Client>, convo: &Convo, query: &Element) -> Result<(), StanzaError> {
-    let mut changes = Vec::new();
+    let (mut changes, mut domains) = (Vec::new(), Vec::new());
     for item in query.all("item", ns::MUC_ADMIN).take(MOST + 1) {
-        changes.push(read(&client.server, convo, item)?);
+        match of_domain(&client.server, item)? {
+            Some(change) => domains.push(change),
+            None => changes.push(read(&client.server, convo, item)?),
+        }
     }
-    if changes.is_empty() || changes.len() > MOST {
+    let count = changes.len() + domains.len();
+    if count == 0 || count > MOST {
         return Err(Iq::bad("a request has between one and 500 items"));
     }
     let (by, id, origin) = (client.account.clone(), convo.id(), client.plain_origin());
@@ -139,9 +169,86 @@ async fn set(client: &Arc<Client>, convo: &Convo, query: &Element) -> Result<(),
             if let Err(error) = check(&convo, &by, &changes) {
                 return Ok(Err(error));
             }
+            if !domains.is_empty() && convo.standing(&by) < Standing::Admin {
+                return Ok(Err(Condition::Forbidden.into()));
+            }
+            ban_domains(tx, &convo, &by, domains, &origin)?;
             apply(tx, &convo, &by, changes, &origin).map(Ok)
         })
         .await?
+}
+
+/// A ban of a whole domain (§9.1), or its end.
+struct OfDomain {
+    domain: String,
+    banned: bool,
+    reason: Option<String>,
+}
+
+/// Reads an item about a domain; `None` where it is about a person.
+fn of_domain(server: &Server, item: &Element) -> Result<Option<OfDomain>, StanzaError> {
+    let Some(jid) = item.get("jid").and_then(|jid| Jid::new(jid).ok()) else {
+        return Ok(None);
+    };
+    let banned = match item.get("affiliation") {
+        Some("outcast") => true,
+        Some("none") => false,
+        _ => return Ok(None),
+    };
+    if jid.local().is_some() || jid.resource().is_some() {
+        return Ok(None);
+    }
+    match server.place(&jid) {
+        Place::Server | Place::Remote(_) => Ok(Some(OfDomain {
+            domain: jid.domain().to_owned(),
+            banned,
+            reason: reason(item),
+        })),
+        _ => Err(Condition::ItemNotFound.into()),
+    }
+}
+
+/// Whoever of a banned domain is in the room leaves it, but for its admins and owners.
+fn ban_domains(
+    tx: &mut Tx<'_>,
+    convo: &Convo,
+    by: &Address,
+    domains: Vec<OfDomain>,
+    origin: &Origin,
+) -> Outcome<()> {
+    if domains.is_empty() {
+        return Ok(());
+    }
+    let (id, now) = (convo.id(), tx.now);
+    let principal = Principal::Of(by.clone());
+    let change = |s: &mut sammen_core::Settings| {
+        for change in &domains {
+            s.masks
+                .retain(|m| domain_of(m) != Some(change.domain.as_str()));
+            if change.banned {
+                s.masks.push(Mask {
+                    list: 'b',
+                    mask: domain_mask(&change.domain),
+                    by: by.clone(),
+                    at: now,
+                });
+            }
+        }
+        Ok(())
+    };
+    let convo = rooms::configure(tx, &principal, id, change, origin)?;
+    for change in domains.into_iter().filter(|c| c.banned) {
+        let theirs: Vec<Address> = convo
+            .joined()
+            .filter(|m| m.standing < Standing::Admin && is_of(&m.address, &change.domain))
+            .map(|m| m.address.clone())
+            .collect();
+        for who in theirs {
+            let why = change.reason.clone();
+            rooms::set_role(tx, &Principal::Node, id, &who, Role::None, why, origin)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads an item: a person by address or nick, and the new affiliation or role.
@@ -266,8 +373,9 @@ pub fn apply(
         match change.what {
             What::Standing(to) => rooms::set_standing(tx, &principal, id, who, to, why, origin)?,
             What::Role(to) => {
-                // An earlier item may have thrown the person out.
-                if !tx.convo(id)?.has(who) {
+                // An earlier item may have thrown the person out; what somebody is already needs no rank to say again.
+                let now = tx.convo(id)?;
+                if !now.has(who) || now.role(who) == to {
                     continue;
                 }
                 rooms::set_role(tx, &principal, id, who, to, why, origin)?

@@ -9,7 +9,7 @@ use sammen_core::member::Role;
 use super::names::status;
 use super::occupant::{self, Detail};
 use super::places::{Held, Now, Places, Rooms};
-use super::{enter, events, leave};
+use super::{enter, events, leave, settings};
 use crate::client::Client;
 use crate::feature::BoxFuture;
 use crate::wire::{Element, Payload, ns};
@@ -116,7 +116,28 @@ fn is_own(client: &Client, change: &OccupantChange) -> bool {
     change.who == client.account
 }
 
+/// Whether the client is shown what somebody does; who is no longer shown goes (§10.2, `presencebroadcast`).
+fn is_shown(client: &Client, change: &OccupantChange) -> bool {
+    if is_own(client, change) || settings::is_broadcast(&change.convo, &change.who) {
+        return true;
+    }
+    let was = |before: &std::sync::Arc<Convo>| {
+        before.has(&change.who) && settings::is_broadcast(before, &change.who)
+    };
+    if change.before.as_ref().is_some_and(was) {
+        let detail = Detail {
+            leaves: true,
+            ..Detail::default()
+        };
+        send(client, change, &detail);
+    }
+    false
+}
+
 fn present(client: &Client, change: &OccupantChange) {
+    if !is_shown(client, change) {
+        return;
+    }
     let shared = Rooms::of(&client.server);
     let convo = &change.convo;
     if is_own(client, change) {
@@ -146,7 +167,7 @@ fn key(change: &OccupantChange) -> String {
 fn ranked(client: &Arc<Client>, change: &OccupantChange) {
     if change.reason.is_none() && change.by.is_none() {
         present(client, change);
-    } else {
+    } else if is_shown(client, change) {
         let own = is_own(client, change);
         let codes: &[u16] = if own { &[status::SELF] } else { &[] };
         let detail = Detail {
@@ -194,6 +215,9 @@ fn send(client: &Client, change: &OccupantChange, detail: &Detail<'_>) {
 fn renamed(client: &Client, change: &OccupantChange) {
     let own = is_own(client, change);
     let convo = &change.convo;
+    if !own && !settings::is_broadcast(convo, &change.who) {
+        return;
+    }
     let new = occupant::nick_of(convo, &change.who);
     let codes: &[u16] = if own {
         &[status::NICK_CHANGED, status::SELF]
@@ -220,6 +244,10 @@ fn left(client: &Client, change: &OccupantChange) {
     use OccupantKind as K;
     let own = is_own(client, change);
     let convo = &change.convo;
+    let hidden = |before: &std::sync::Arc<Convo>| !settings::is_broadcast(before, &change.who);
+    if !own && change.before.as_ref().is_some_and(hidden) {
+        return;
+    }
     let mut codes = Vec::new();
     match change.kind {
         K::Kicked => codes.push(status::KICKED),

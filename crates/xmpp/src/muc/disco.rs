@@ -32,6 +32,7 @@ pub const SERVICE: &[&str] = &[
     ns::MUC,
     ns::RSM,
     ns::MUC_REGISTER,
+    ns::MUC_UNIQUE,
     ns::OCCUPANT_ID,
     ns::VCARD_TEMP,
 ];
@@ -91,6 +92,9 @@ pub fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             ));
         }
         let convo = room_of(&client, &iq)?;
+        if is_hidden(&convo, &client.account) {
+            return Err(Condition::ItemNotFound.into());
+        }
         match iq.get("node") {
             None => Ok(Some(room(&client, &convo, query))),
             Some(OWN_NICK) => {
@@ -101,6 +105,20 @@ pub fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             Some(_) => Err(Condition::ItemNotFound.into()),
         }
     })
+}
+
+/// XEP-0307: a name that no room has; by chance, so that it can't be guessed either.
+pub fn unique(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
+    Box::pin(async move {
+        let name = format!("{:032x}", client.node.clock().random());
+        let unique = Element::named(iq.child.ns_str().clone(), iq.child.name_str().clone());
+        Ok(Some(unique.text(name)))
+    })
+}
+
+/// A room that is not configured yet is not there for others (§10.1.1).
+fn is_hidden(convo: &Convo, who: &Address) -> bool {
+    convo.conversation.settings.locked && !convo.has(who)
 }
 
 /// Whether somebody may know more of a room than that it is there: its name, its people, its subject, its picture.
@@ -226,6 +244,9 @@ pub fn items(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             return rooms(&client, &iq, query).await.map(Some);
         }
         let convo = room_of(&client, &iq)?;
+        if is_hidden(&convo, &client.account) {
+            return Err(Condition::ItemNotFound.into());
+        }
         // §6.5: who is in a hidden or closed room is for its people.
         if !may_look(&convo, &client.account) {
             return Ok(Some(query));
@@ -330,7 +351,10 @@ fn visible(
         after = Some(last);
         for convo in page {
             let here = convo.conversation.room().and_then(Address::domain) == Some(domain);
-            if !here || !(convo.conversation.settings.listed || convo.has(who)) {
+            if !here
+                || is_hidden(&convo, who)
+                || !(convo.conversation.settings.listed || convo.has(who))
+            {
                 continue;
             }
             if found.len() == max {

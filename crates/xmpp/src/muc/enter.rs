@@ -204,10 +204,12 @@ async fn enter(
 
 /// Inside the writer: the room is made or joined, and the session comes in.
 fn come_in(tx: &mut Tx<'_>, how: How, snapshot: Arc<OnceLock<RoomLive>>) -> Outcome<In> {
-    let mut created = false;
+    let created;
     let who = &how.account;
     let convo = match tx.room(&how.room) {
         Ok(convo) => {
+            // §10.1.1: its owner came back to a room that is not configured yet.
+            created = convo.conversation.settings.locked;
             let wanted = nick_to_take(tx, &convo, &how);
             let fits = |m: &_| mask::fits(m, who, &how.nick);
             rooms::join(
@@ -222,10 +224,10 @@ fn come_in(tx: &mut Tx<'_>, how: How, snapshot: Arc<OnceLock<RoomLive>>) -> Outc
         }
         Err(Refusal::NotFound) => {
             created = true;
-            let mut first = Settings::default();
-            first
-                .extra
-                .insert(settings::UNCONFIGURED.into(), "1".into());
+            let first = Settings {
+                locked: true,
+                ..Settings::default()
+            };
             let principal = Principal::Of(who.clone());
             rooms::create(
                 tx,
@@ -305,7 +307,7 @@ pub fn roster(
 ) {
     let address = occupant::sees_addresses(convo, &client.account);
     let show = |who: &Address, sessions: &[Inside]| {
-        if *who == client.account {
+        if *who == client.account || !settings::is_broadcast(convo, who) {
             return;
         }
         if let Some(member) = convo.member(who).filter(|m| m.is_joined()) {

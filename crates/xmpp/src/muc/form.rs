@@ -68,12 +68,37 @@ impl Form {
 
     /// One of several.
     #[must_use]
-    pub fn choice(mut self, var: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Self {
+    pub fn choice(self, var: &str, label: &str, value: &str, options: &[(&str, &str)]) -> Self {
+        self.options("list-single", var, label, &[value], options)
+    }
+
+    /// Any of several.
+    #[must_use]
+    pub fn choices(
+        self,
+        var: &str,
+        label: &str,
+        values: &[&str],
+        options: &[(&str, &str)],
+    ) -> Self {
+        self.options("list-multi", var, label, values, options)
+    }
+
+    fn options(
+        mut self,
+        kind: &'static str,
+        var: &str,
+        label: &str,
+        values: &[&str],
+        options: &[(&str, &str)],
+    ) -> Self {
         let mut field = Element::new(ns::DATA_FORMS, "field")
             .attr("var", var)
-            .attr("type", "list-single")
-            .attr("label", label)
-            .child(Element::new(ns::DATA_FORMS, "value").text(value));
+            .attr("type", kind)
+            .attr("label", label);
+        for value in values {
+            field.push(Element::new(ns::DATA_FORMS, "value").text(*value));
+        }
         for (value, label) in options {
             field.push(
                 Element::new(ns::DATA_FORMS, "option")

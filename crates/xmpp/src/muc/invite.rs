@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sammen_core::address::Address;
 use sammen_core::convo::Convo;
-use sammen_core::event::MembershipChange;
+use sammen_core::event::{MembershipChange, Native};
 use sammen_core::live::{Announced, StateChange};
 use sammen_core::ops::rooms;
 use sammen_core::tx::Tx;
@@ -17,7 +17,7 @@ use crate::address::Place;
 use crate::client::Client;
 use crate::feature::BoxFuture;
 use crate::server::Server;
-use crate::wire::{Condition, Element, Jid, StanzaError, ns};
+use crate::wire::{Condition, Element, Jid, Payload, StanzaError, ns};
 
 /// Most people in one invitation.
 const MOST: usize = 50;
@@ -81,11 +81,41 @@ pub async fn direct(client: &Arc<Client>, whom: &Address, message: &Element) -> 
     if !whom.is_account() || !is_inside(client, convo.id()) {
         return false;
     }
-    let why = x.get("reason").map(str::to_owned);
+    let why = x.get("reason").map(|r| r.chars().take(1024).collect());
+    let continues = matches!(x.get("continue"), Some("true" | "1"));
+    let native = continues.then(|| continued(x.get("thread")));
     let (by, whom, id) = (client.principal(), whom.clone(), convo.id());
     let origin = client.plain_origin();
-    let invite = move |tx: &mut Tx<'_>| rooms::invite(tx, &by, id, &whom, why, &origin).map(drop);
+    let invite = move |tx: &mut Tx<'_>| {
+        rooms::invite_with(tx, &by, id, &whom, why, native, &origin).map(drop)
+    };
     client.node.write(invite).await.is_ok()
+}
+
+/// §7.9 and XEP-0249 §3: the room goes on with a conversation of two, perhaps with one thread of it.
+fn continued(thread: Option<&str>) -> Native {
+    let thread = thread.filter(|t| t.len() <= 256);
+    let message = Element::new(ns::CLIENT, "message")
+        .child(Element::new(ns::MUC_USER, "continue").attr_opt("thread", thread));
+    Native {
+        protocol: Protocol::Xmpp,
+        bytes: Payload::of(&message).bytes().clone(),
+        id: None,
+        kind: None,
+    }
+}
+
+/// What [`continued`] kept.
+fn kept_continue(client: &Client, announced: &Announced) -> Option<Element> {
+    let native = announced.event.native.as_ref()?;
+    let ours = native.protocol == Protocol::Xmpp;
+    let payload = ours.then(|| Payload::from_stored(native.bytes.clone()))?;
+    let nodes = payload.nodes(ns::CLIENT, &client.server.config.member);
+    let mut message = Element::new(ns::CLIENT, "message");
+    for node in nodes.ok()? {
+        message.push_node(node);
+    }
+    message.take("continue", ns::MUC_USER)
 }
 
 async fn invited(
@@ -101,13 +131,15 @@ async fn invited(
         _ => return Err(Condition::ItemNotFound.into()),
     };
     let why = reason(invite);
+    let goes_on = invite.find("continue", ns::MUC_USER);
+    let native = goes_on.map(|c| continued(c.get("thread")));
     let (by, me) = (client.principal(), client.account.clone());
     let (id, origin) = (convo.id(), client.plain_origin());
     let server = client.server.clone();
     client
         .node
         .write(move |tx| {
-            match rooms::invite(tx, &by, id, &whom, why.clone(), &origin) {
+            match rooms::invite_with(tx, &by, id, &whom, why.clone(), native, &origin) {
                 // A member whose clients are elsewhere is reminded of the room.
                 Err(Refusal::Taken) => {
                     let convo = tx.convo(id)?;
@@ -171,13 +203,22 @@ fn invitation(server: &Server, convo: &Convo, by: &Address, why: Option<&str>) -
 /// Somebody, on any protocol, invited the account.
 pub fn show(client: &Client, announced: &Announced, change: &MembershipChange) {
     let by = &announced.event.author;
-    let stanza = invitation(
+    let mut stanza = invitation(
         &client.server,
         &announced.convo,
         by,
         change.reason.as_deref(),
     )
     .attr("id", announced.event.id.to_string());
+    if let Some(goes_on) = kept_continue(client, announced)
+        && let Some(mut x) = stanza.take("x", ns::MUC_USER)
+    {
+        if let Some(mut invite) = x.take("invite", ns::MUC_USER) {
+            invite.push(goes_on);
+            x.push(invite);
+        }
+        stanza.push(x);
+    }
     deliver(client, &ForEach(stanza));
 }
 

@@ -1,6 +1,6 @@
-//! Ban masks that people on IRC set, as they fit someone who comes in by XMPP.
+//! Ban masks that people on IRC set, as they fit someone who comes in by XMPP; bans of a whole domain are such masks.
 
-use sammen_core::address::Address;
+use sammen_core::address::{Address, AddressParts};
 use sammen_core::conversation::Mask;
 
 /// Whether a mask (`nick!user@host` with `*` and `?`, or `$a:account`) fits a person under a nick.
@@ -12,13 +12,41 @@ pub fn fits(mask: &Mask, who: &Address, nick: &str) -> bool {
     {
         return glob(account, who.name());
     }
-    let domain = who.domain().unwrap_or_default();
-    let name = who.name();
+    let domain = host(who);
+    let name = match who.parts() {
+        AddressParts::Remote { id, .. } => id.split('@').next().unwrap_or_default(),
+        _ => who.name(),
+    };
     let known = [
         format!("{}!{name}@{domain}", nick.to_lowercase()),
         format!("{name}!{name}@{domain}"),
     ];
     known.iter().any(|k| glob(&text, k))
+}
+
+/// The domain that an address belongs to; empty where its network has none.
+fn host(who: &Address) -> &str {
+    match who.parts() {
+        AddressParts::Remote { id, .. } => id.rsplit_once('@').map_or("", |(_, host)| host),
+        _ => who.domain().unwrap_or_default(),
+    }
+}
+
+/// Whether an address belongs to a domain.
+pub fn is_of(who: &Address, domain: &str) -> bool {
+    host(who) == domain
+}
+
+/// The ban mask of a whole domain.
+pub fn domain_mask(domain: &str) -> String {
+    format!("*!*@{domain}")
+}
+
+/// The domain that a ban mask is about, where it is about a whole one.
+pub fn domain_of(mask: &Mask) -> Option<&str> {
+    let domain = mask.mask.strip_prefix("*!*@")?;
+    let whole = mask.list == 'b' && !domain.is_empty() && !domain.contains(['*', '?']);
+    whole.then_some(domain)
 }
 
 /// `*` is any text, `?` any character. Linear in practice: one place to go back to.

@@ -93,6 +93,13 @@ const ANY: (bool, bool) = (true, true);
 const IQS: &[IqHandler] = &[
     iq("query", ns::DISCO_INFO, GET, BOTH, disco::info),
     iq("query", ns::DISCO_ITEMS, GET, BOTH, disco::items),
+    iq(
+        "unique",
+        ns::MUC_UNIQUE,
+        GET,
+        &[Where::RoomService],
+        disco::unique,
+    ),
     iq("query", ns::MUC_ADMIN, ANY, ROOM, admin::iq),
     iq("query", ns::MUC_OWNER, ANY, ROOM, owner::iq),
     iq("query", ns::MUC_REGISTER, ANY, ROOM, register::iq),

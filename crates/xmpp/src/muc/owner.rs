@@ -11,7 +11,7 @@ use sammen_core::{Origin, Outcome, Principal};
 
 use super::admin::{Change, What, apply, check, person, room_of};
 use super::form::Submitted;
-use super::settings::{self, UNCONFIGURED};
+use super::settings;
 use super::speak::reason;
 use crate::address::Place;
 use crate::client::Client;
@@ -50,7 +50,7 @@ pub fn iq(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
 
 /// §10.1.3: who cancels the first configuration does not want the room. A later cancellation changes nothing.
 async fn cancelled(client: &Arc<Client>, convo: &Convo) -> Result<(), StanzaError> {
-    if !convo.conversation.settings.extra.contains_key(UNCONFIGURED) {
+    if !convo.conversation.settings.locked {
         return Ok(());
     }
     end(client, convo, None, None).await
@@ -124,15 +124,13 @@ fn configure(
     if let Err(error) = check(&convo, by, &changes) {
         return Ok(Err(error));
     }
-    let fresh = after.extra.remove(UNCONFIGURED).is_some();
+    let fresh = std::mem::take(&mut after.locked);
     let mut known = before;
-    known.extra.remove(UNCONFIGURED);
+    known.locked = false;
     if after == known {
         // §10.1.2: an instant room takes the settings as they are; nobody needs to hear of it.
         if fresh {
-            tx.change_convo(&convo, |c| {
-                c.settings.extra.remove(UNCONFIGURED);
-            });
+            tx.change_convo(&convo, |c| c.settings.locked = false);
         }
     } else {
         let principal = Principal::Of(by.clone());

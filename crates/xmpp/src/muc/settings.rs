@@ -15,12 +15,14 @@ pub const HISTORY: &str = "{urn:sammen:room}history";
 /// Days that messages stay.
 pub const RETENTION: &str = "{urn:sammen:room}retention";
 
-/// In [`Settings::extra`]: the room was made and not yet configured.
-pub const UNCONFIGURED: &str = "xmpp/unconfigured";
 /// In [`Settings::extra`]: private messages are off altogether.
 pub const NO_PRIVATE: &str = "xmpp/no-private";
 /// In [`Settings::extra`]: most messages that a joiner is sent.
 pub const MAX_HISTORY: &str = "xmpp/max-history";
+/// In [`Settings::extra`]: the roles whose presence everyone is shown, with commas between them.
+pub const BROADCAST: &str = "xmpp/presencebroadcast";
+/// In [`Settings::extra`]: the roles that may read the list of members, with commas between them.
+pub const MEMBER_LIST: &str = "xmpp/getmemberlist";
 /// In [`Settings::extra`]: SHA-1 of the picture, by which XMPP names it.
 pub const AVATAR_SHA1: &str = "xmpp/avatar-sha1";
 
@@ -46,6 +48,47 @@ pub fn max_history(settings: &Settings) -> usize {
         .get(MAX_HISTORY)
         .and_then(|v| v.parse().ok())
         .unwrap_or(HISTORY_USUAL)
+}
+
+/// The roles that such a setting can name.
+const ROLES: [(&str, &str); 3] = [
+    ("moderator", "Moderators"),
+    ("participant", "People with voice"),
+    ("visitor", "People without voice"),
+];
+
+/// The roles that a setting of [`Settings::extra`] names; all of them where it was never set.
+pub fn roles<'a>(settings: &'a Settings, key: &str) -> Vec<&'a str> {
+    match settings.extra.get(key) {
+        None => ROLES.iter().map(|(name, _)| *name).collect(),
+        Some(set) => set.split(',').filter(|r| !r.is_empty()).collect(),
+    }
+}
+
+/// Whether everyone is shown the presence of somebody (§10.2, `presencebroadcast`).
+pub fn is_broadcast(convo: &Convo, who: &Address) -> bool {
+    let settings = &convo.conversation.settings;
+    settings.extra.get(BROADCAST).is_none_or(|set| {
+        let role = super::names::role(convo.role(who));
+        set.split(',').any(|r| r == role)
+    })
+}
+
+/// Takes such a setting from a form; naming all is the same as never setting it.
+fn apply_roles(form: &Submitted, name: &str, key: &str, s: &mut Settings) {
+    let Some(wanted) = form.many(&var(name)) else {
+        return;
+    };
+    let named: Vec<&str> = ROLES
+        .iter()
+        .map(|(role, _)| *role)
+        .filter(|role| wanted.iter().any(|w| w == role))
+        .collect();
+    if named.len() == ROLES.len() {
+        s.extra.remove(key);
+    } else {
+        s.extra.insert(key.to_owned(), named.join(","));
+    }
 }
 
 /// Who reads an unbound room; part of its description, so that people know before they speak.
@@ -179,6 +222,18 @@ pub fn form(convo: &Convo, title: &str, jid: impl Fn(&Address) -> String) -> Ele
                 ("none", "Nobody"),
             ],
         )
+        .choices(
+            &var("presencebroadcast"),
+            "Whose presence everyone is shown",
+            &roles(s, BROADCAST),
+            &ROLES,
+        )
+        .choices(
+            &var("getmemberlist"),
+            "Who may read the list of members",
+            &roles(s, MEMBER_LIST),
+            &ROLES,
+        )
         .choice(&var("maxusers"), "Most members", &max_users, &sizes)
         .choice(
             HISTORY,
@@ -288,6 +343,8 @@ pub fn apply(form: &Submitted, s: &mut Settings) -> Result<(), StanzaError> {
             );
         }
     }
+    apply_roles(form, "presencebroadcast", BROADCAST, s);
+    apply_roles(form, "getmemberlist", MEMBER_LIST, s);
     apply_history(form, s);
     apply_binding(form, s)
 }

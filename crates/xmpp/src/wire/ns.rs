@@ -39,6 +39,7 @@ namespaces! {
     MUC_REQUEST = "http://jabber.org/protocol/muc#request", "XEP-0045: asking for voice.";
     MUC_ROOM_CONFIG = "http://jabber.org/protocol/muc#roomconfig", "XEP-0045: form type of the configuration.";
     MUC_ROOM_INFO = "http://jabber.org/protocol/muc#roominfo", "XEP-0045: form type of disco extensions.";
+    MUC_UNIQUE = "http://jabber.org/protocol/muc#unique", "XEP-0307: a name for a room that nobody has yet.";
     MUC_STABLE_ID = "http://jabber.org/protocol/muc#stable_id", "XEP-0045: the room keeps message ids.";
     MUC_SELF_PING = "http://jabber.org/protocol/muc#self-ping-optimization", "XEP-0410: self-ping.";
     MUC_REGISTER = "jabber:iq:register", "XEP-0077: registration, of nicks in rooms too.";

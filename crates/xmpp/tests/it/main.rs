@@ -15,5 +15,6 @@ mod pep_limits;
 mod register;
 mod resumption;
 mod streams;
+mod tables;
 mod upload;
 mod web;

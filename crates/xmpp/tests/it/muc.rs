@@ -4,6 +4,7 @@ mod across;
 mod entering;
 mod finding;
 mod owning;
+mod privileges;
 mod ranks;
 mod resuming;
 mod speaking;
@@ -24,9 +25,22 @@ struct Entered {
 }
 
 impl Person {
-    /// Enters the town under a nick.
+    /// Enters the town under a nick; where that makes it, takes it as it is.
     async fn joins(&mut self, nick: &str) -> Entered {
-        self.enters(TOWN, nick, MUC).await
+        let entered = self.enters(TOWN, nick, MUC).await;
+        if codes(&entered.own).contains(&201) {
+            self.takes_as_it_is(TOWN).await;
+        }
+        entered
+    }
+
+    /// Asks for an instant room (§10.1.2).
+    async fn takes_as_it_is(&mut self, room: &str) {
+        let form = format!(
+            "<query xmlns='{}'><x xmlns='jabber:x:data' type='submit'/></query>",
+            ns::MUC_OWNER
+        );
+        ok(&self.asks("set", room, "instant", &form).await);
     }
 
     /// Enters a room; `x` is the whole `<x/>`.

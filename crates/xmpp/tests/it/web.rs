@@ -110,11 +110,15 @@ impl Browser {
     /// One text message, masked with zeros (RFC 6455 §5.3 lets a mask be anything).
     async fn send(&mut self, text: &str) {
         let mut frame = vec![0x81];
-        match u16::try_from(text.len()).unwrap() {
-            n @ 0..=125 => frame.push(0x80 | n as u8),
-            n => {
+        match u16::try_from(text.len()) {
+            Ok(n @ 0..=125) => frame.push(0x80 | n as u8),
+            Ok(n) => {
                 frame.push(0x80 | 126);
                 frame.extend(n.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(0x80 | 127);
+                frame.extend((text.len() as u64).to_be_bytes());
             }
         }
         frame.extend([0; 4]);
@@ -132,6 +136,10 @@ impl Browser {
         };
         let mut body = vec![0; length as usize];
         self.0.read_exact(&mut body).await.unwrap();
+        // A code and no text: RFC 6455 §5.5.1.
+        if let (8, [high, low]) = (opcode, body.as_slice()) {
+            return (8, u16::from_be_bytes([*high, *low]).to_string());
+        }
         (opcode, String::from_utf8_lossy(&body).into_owned())
     }
 
@@ -216,6 +224,16 @@ async fn a_browser_signs_in_and_talks() {
         .until("<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>")
         .await;
     assert_eq!(browser.next().await.0, 8, "the WebSocket is closed too");
+
+    // A message that is too long is named, in the stream and as the WebSocket's own code.
+    let mut long = Browser::new(address).await;
+    long.send(open).await;
+    long.until("features").await;
+    long.send(&"a".repeat(1 << 20)).await;
+    let error = long.until("stream:error").await;
+    assert!(error.contains("policy-violation"), "{error}");
+    long.until("<close").await;
+    assert_eq!(long.next().await, (8, "1009".to_owned()));
 
     // Two elements in one message are no message.
     let mut rude = Browser::new(address).await;

@@ -175,7 +175,7 @@ pub fn depart(
 ) -> Outcome<bool> {
     let convo = tx.convo(room)?;
     let others = has_other_session(tx, room, who, session);
-    let stays = stays && convo.conversation.settings.persistent;
+    let stays = stays && persists(&convo);
     if others || stays || !convo.has(who) {
         exit(tx, session, who, room)?;
         return Ok(false);
@@ -229,6 +229,12 @@ pub(crate) fn leave_occupancy(
     live.tell_room(convo.id(), &Arc::new(StateChange::Occupant(change)));
 }
 
+/// Whether a room stays when its last member left.
+fn persists(convo: &Convo) -> bool {
+    let settings = &convo.conversation.settings;
+    settings.persistent && !settings.locked
+}
+
 /// Ends the membership: PART, Matrix leave, removing the bookmark. A declined invitation ends the same way.
 ///
 /// # Errors
@@ -257,7 +263,7 @@ pub fn leave(
         origin,
     );
     // A room that does not persist goes with its last member.
-    if !convo.conversation.settings.persistent && convo.joined().next().is_none() {
+    if !persists(&convo) && convo.joined().next().is_none() {
         return Ok(ends(tx, &convo));
     }
     Ok(convo)
@@ -318,6 +324,22 @@ pub fn invite(
     reason: Option<String>,
     origin: &Origin,
 ) -> Outcome<Arc<Convo>> {
+    invite_with(tx, by, room, whom, reason, None, origin)
+}
+
+/// [`invite`] with what only the inviter's own protocol says about it.
+///
+/// # Errors
+/// As [`invite`].
+pub fn invite_with(
+    tx: &mut Tx<'_>,
+    by: &Principal,
+    room: ConversationId,
+    whom: &Address,
+    reason: Option<String>,
+    native: Option<crate::event::Native>,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
     let convo = tx.convo(room)?;
     permission::may_invite(&convo, by)?;
     if whom.is_account() {
@@ -350,6 +372,10 @@ pub fn invite(
     }
     let content = membership(&member, MembershipAction::Invited, reason);
     let convo = tx.put_member(&convo, member);
-    append(tx, &convo, Draft::new(&inviter, content, *origin));
+    let draft = Draft {
+        native,
+        ..Draft::new(&inviter, content, *origin)
+    };
+    append(tx, &convo, draft);
     Ok(convo)
 }

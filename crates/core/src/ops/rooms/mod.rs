@@ -20,7 +20,9 @@ use crate::principal::{Origin, Principal};
 use crate::refusal::{Outcome, Refusal};
 use crate::tx::Tx;
 
-pub use coming::{Entered, create, depart, enter, exit, invite, join, leave, set_nick};
+pub use coming::{
+    Entered, create, depart, enter, exit, invite, invite_with, join, leave, set_nick,
+};
 pub(crate) use coming::{has_other_session, leave_occupancy};
 pub use naming::rename;
 use naming::{check_address, ends};

@@ -91,6 +91,7 @@ pub fn set_standing(
     member.standing = standing;
     member.role_override = None;
     member.level = None;
+    member.reason = reason.as_deref().map(Box::from);
     let closed = convo.conversation.settings.join_rule != JoinRule::Open;
     if standing == Standing::Outcast {
         return Ok(remove(

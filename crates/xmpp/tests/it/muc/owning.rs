@@ -2,7 +2,7 @@
 
 use sammen_xmpp::wire::ns;
 
-use super::{TOWN, codes, condition, field, item, ok, rank, rank_of, town};
+use super::{MUC, TOWN, codes, condition, field, item, ok, rank, rank_of, town};
 use crate::people::{House, written};
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn the_owner_configures_and_everyone_hears_of_it() {
 async fn a_room_whose_first_configuration_is_cancelled_is_gone() {
     let house = House::new().await;
     let mut alice = house.arrives("alice", "desk").await;
-    alice.joins("alice").await;
+    alice.enters(TOWN, "alice", MUC).await;
     ok(&alice
         .asks("set", TOWN, "c", "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='cancel'/></query>")
         .await);
@@ -113,6 +113,107 @@ async fn a_room_whose_first_configuration_is_cancelled_is_gone() {
     );
     let again = alice.joins("alice").await;
     assert!(codes(&again.own).contains(&201));
+}
+
+#[tokio::test]
+async fn a_new_room_is_locked_until_its_owner_has_configured_it() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let mut bob = house.arrives("bob", "home").await;
+    let made = alice.enters(TOWN, "alice", MUC).await;
+    assert!(codes(&made.own).contains(&201));
+    assert_eq!(bob.may_not_enter(TOWN, "bob", MUC).await, "item-not-found");
+    let info = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    let looked = bob.asks("get", TOWN, "i", info).await;
+    assert_eq!(condition(&looked), "item-not-found");
+    // A reserved room: the first form that is submitted opens it.
+    ok(&alice
+        .configures(&[("muc#roomconfig_roomname", "Ours")])
+        .await);
+    bob.joins("bob").await;
+    // Whose owner goes away before that was not meant.
+    let mut carol = house.arrives("carol", "train").await;
+    carol.enters("draft@rooms.localhost", "carol", MUC).await;
+    carol
+        .send("<presence type='unavailable' to='draft@rooms.localhost/carol'/>")
+        .await;
+    carol.settles().await;
+    let looked = carol.asks("get", "draft@rooms.localhost", "j", info).await;
+    assert_eq!(condition(&looked), "item-not-found");
+}
+
+#[tokio::test]
+async fn a_client_is_given_a_name_for_a_room_that_nobody_has() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let unique = "<unique xmlns='http://jabber.org/protocol/muc#unique'/>";
+    let mut names = std::collections::HashSet::new();
+    for id in ["u1", "u2"] {
+        let answer = alice.asks("get", "rooms.localhost", id, unique).await;
+        let name = answer.first().unwrap().content().into_owned();
+        assert_eq!(name.len(), 32);
+        names.insert(name);
+    }
+    assert_eq!(names.len(), 2);
+}
+
+#[tokio::test]
+async fn who_has_no_voice_is_not_shown_where_the_owner_wants_it_so() {
+    let house = House::new().await;
+    let (mut alice, mut bob) = town(&house).await;
+    let mut carol = house.arrives("carol", "train").await;
+    ok(&alice
+        .ranks("<item jid='bob@localhost' affiliation='member'/>")
+        .await);
+    ok(&alice
+        .configures(&[
+            ("muc#roomconfig_moderatedroom", "1"),
+            ("muc#roomconfig_presencebroadcast", "participant"),
+        ])
+        .await);
+    alice.settles().await;
+    bob.settles().await;
+    let of_carol = |el: &sammen_xmpp::wire::Element| {
+        el.get("from").is_some_and(|f| f == format!("{TOWN}/carol"))
+    };
+    let came = carol.joins("carol").await;
+    assert_eq!(rank(&came.own), ("none", "visitor"));
+    assert_eq!(came.people.len(), 1, "moderators are not shown either");
+    bob.has_nothing(of_carol).await;
+    ok(&alice.ranks("<item nick='carol' role='participant'/>").await);
+    assert_eq!(rank(&bob.sees("carol").await), ("none", "participant"));
+    ok(&alice.ranks("<item nick='carol' role='visitor'/>").await);
+    assert_eq!(bob.sees("carol").await.get("type"), Some("unavailable"));
+    ok(&alice.ranks("<item nick='carol' role='none'/>").await);
+    bob.has_nothing(of_carol).await;
+}
+
+#[tokio::test]
+async fn who_may_read_the_list_of_members_is_the_owners_to_say() {
+    let house = House::new().await;
+    let (mut alice, mut bob) = town(&house).await;
+    ok(&alice
+        .ranks("<item jid='bob@localhost' affiliation='member'/>")
+        .await);
+    ok(&alice
+        .configures(&[
+            ("muc#roomconfig_membersonly", "1"),
+            ("muc#roomconfig_whois", "anyone"),
+        ])
+        .await);
+    let list = format!(
+        "<query xmlns='{}'><item affiliation='member'/></query>",
+        ns::MUC_ADMIN
+    );
+    ok(&bob.asks("get", TOWN, "l1", &list).await);
+    ok(&alice
+        .configures(&[("muc#roomconfig_getmemberlist", "moderator")])
+        .await);
+    assert_eq!(
+        condition(&bob.asks("get", TOWN, "l2", &list).await),
+        "forbidden"
+    );
+    ok(&alice.asks("get", TOWN, "l3", &list).await);
 }
 
 #[tokio::test]

@@ -51,6 +51,68 @@ async fn bob_is_kicked_and_banned_and_let_in_again() {
 }
 
 #[tokio::test]
+async fn the_list_of_bans_says_why_and_can_name_a_whole_domain() {
+    let house = House::new().await;
+    let (mut alice, mut bob) = town(&house).await;
+    let list =
+        "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='outcast'/></query>";
+    let mut carol = house.arrives("carol", "train").await;
+    assert_eq!(
+        condition(
+            &bob.ranks("<item jid='other.net' affiliation='outcast'/>")
+                .await
+        ),
+        "forbidden"
+    );
+    ok(&alice
+        .ranks("<item jid='carol@localhost' affiliation='outcast'><reason>spam</reason></item><item jid='other.net' affiliation='outcast'/>")
+        .await);
+    let listed = alice.asks("get", TOWN, "l", list).await;
+    let items: Vec<_> = listed.first().unwrap().all("item", ns::MUC_ADMIN).collect();
+    let jids: Vec<_> = items.iter().filter_map(|i| i.get("jid")).collect();
+    assert_eq!(jids, ["carol@localhost", "other.net"]);
+    let why = items[0].find_text("reason", ns::MUC_ADMIN);
+    assert_eq!(why.as_deref(), Some("spam"));
+    assert_eq!(carol.may_not_enter(TOWN, "carol", MUC).await, "forbidden");
+    // The own domain too: who is in goes, who is not stays out; admins and owners are spared.
+    ok(&alice
+        .ranks("<item jid='localhost' affiliation='outcast'><reason>closed</reason></item>")
+        .await);
+    let out = bob.sees("bob").await;
+    assert_eq!(out.get("type"), Some("unavailable"));
+    assert_eq!(
+        item(&out).find_text("reason", ns::MUC_USER).as_deref(),
+        Some("closed")
+    );
+    assert_eq!(bob.may_not_enter(TOWN, "bob", MUC).await, "forbidden");
+    ok(&alice
+        .ranks("<item jid='localhost' affiliation='none'/>")
+        .await);
+    bob.joins("bob").await;
+}
+
+#[tokio::test]
+async fn a_conversation_of_two_goes_on_in_a_room() {
+    let house = House::new().await;
+    let (mut alice, _bob) = town(&house).await;
+    let mut carol = house.arrives("carol", "train").await;
+    alice
+        .send(&format!(
+            "<message to='carol@localhost'><x xmlns='jabber:x:conference' jid='{TOWN}' reason='us' continue='true' thread='t1'/></message>"
+        ))
+        .await;
+    let told = carol.expect(|el| el.has("x", ns::MUC_USER)).await;
+    let x = told.find("x", ns::MUC_USER).unwrap();
+    let invite = x.find("invite", ns::MUC_USER).unwrap();
+    assert_eq!(
+        invite.find_text("reason", ns::MUC_USER).as_deref(),
+        Some("us")
+    );
+    let goes_on = invite.find("continue", ns::MUC_USER).unwrap();
+    assert_eq!(goes_on.get("thread"), Some("t1"));
+}
+
+#[tokio::test]
 async fn ranks_are_given_all_at_once_or_not_at_all() {
     let house = House::new().await;
     let (mut alice, mut bob) = town(&house).await;
