@@ -284,6 +284,19 @@ impl<'a> Tx<'a> {
         Ok(tail)
     }
 
+    /// The domains that this node serves; the first is the main one.
+    pub fn domains(&self) -> &[crate::address::Domain] {
+        &self.shared.domains
+    }
+
+    /// Whether an account has this name or had it once: then nobody else gets it.
+    pub fn is_taken(&mut self, address: &Address) -> Outcome<bool> {
+        if let Some(account) = self.accounts.get(address) {
+            return Ok(account.is_some());
+        }
+        Ok(self.shared.account(self.store, address)?.is_some())
+    }
+
     /// An account that is there (disabled ones too, removed ones not).
     pub fn account(&mut self, address: &Address) -> Outcome<Option<Arc<Account>>> {
         if let Some(account) = self.accounts.get(address) {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use sammen_core::document::Owner;
 use sammen_core::ops;
 use sammen_core::tx::{Expect, Tx};
-use sammen_core::{Address, Domain, Name, Node, Outcome, Refusal};
+use sammen_core::{Address, Domain, Name, Node, Outcome, Refusal, Timestamp};
 
 use crate::credentials::{CredentialError, Credentials, Iterations};
+use crate::invitations;
 use crate::sasl::{Failure, Found, Lookup, PasswordChecker, Policy, Wanted};
 use crate::throttle::{Throttle, ThrottleConfig};
 use crate::{Decoy, Secret};
@@ -122,20 +123,56 @@ impl Accounts {
         passphrase: Secret,
         by_admin: bool,
     ) -> Result<Address, AccountError> {
-        let (iterations, now) = (self.iterations, self.now_ms());
-        let made = tokio::task::spawn_blocking(move || {
-            Credentials::with_passphrase(&passphrase, iterations, now, &mut rand::rng())
-        });
-        let made = made.await.map_err(|_| Refusal::TryLater)??;
+        let made = self.hashed(passphrase).await?;
         let (domain, name) = (domain.clone(), name.clone());
         let address = Address::account(&domain, &name);
+        let wanted = address.clone();
         self.node
             .write(move |tx| {
+                if !by_admin && invitations::name_is_promised(tx, &wanted)? {
+                    return Err(Refusal::Taken);
+                }
                 let account = ops::accounts::create(tx, &domain, &name, by_admin)?;
                 put(tx, &account.address, &made)
             })
             .await?;
         Ok(address)
+    }
+
+    /// Makes an account for somebody who was invited, and uses the invitation up. `shown` is when the invitation was
+    /// looked up (see [`invitations::redeem`]).
+    ///
+    /// # Errors
+    /// As [`Accounts::create`]; [`Refusal::NotFound`] where the invitation does not hold or offers no account.
+    pub async fn create_invited(
+        &self,
+        domain: &Domain,
+        name: &Name,
+        passphrase: Secret,
+        token: &invitations::Token,
+        shown: Timestamp,
+    ) -> Result<Address, AccountError> {
+        let made = self.hashed(passphrase).await?;
+        let (domain, name, token) = (domain.clone(), name.clone(), token.clone());
+        let address = Address::account(&domain, &name);
+        let wanted = address.clone();
+        self.node
+            .write(move |tx| {
+                invitations::check(tx, &token, &wanted, shown)?;
+                ops::accounts::create(tx, &domain, &name, false)?;
+                put(tx, &wanted, &made)?;
+                invitations::redeem(tx, &token, &wanted, shown)
+            })
+            .await?;
+        Ok(address)
+    }
+
+    async fn hashed(&self, passphrase: Secret) -> Result<Credentials, AccountError> {
+        let (iterations, now) = (self.iterations, self.now_ms());
+        let made = tokio::task::spawn_blocking(move || {
+            Credentials::with_passphrase(&passphrase, iterations, now, &mut rand::rng())
+        });
+        Ok(made.await.map_err(|_| Refusal::TryLater)??)
     }
 
     /// Changes an account's credentials. `change` may do heavy work: it runs on a blocking thread, and again if

@@ -38,6 +38,7 @@ pub mod credentials;
 pub mod files;
 mod hash;
 pub mod http;
+pub mod invitations;
 mod limits;
 mod link;
 mod listener;
