@@ -15,6 +15,9 @@ use crate::serve::say;
 use crate::trial::{self, Trial};
 use crate::{print, serve};
 
+mod invite;
+use invite::Invite;
+
 /// A messaging node: one account, one history, with the app each person likes.
 #[derive(Parser)]
 #[command(name = "sammen", version)]
@@ -60,6 +63,8 @@ enum Command {
     /// Rooms.
     #[command(subcommand)]
     Room(Room),
+    /// Makes a link with which somebody makes an account, or becomes a contact.
+    Invite(Invite),
     /// Says what is wrong with configuration, certificates and data.
     Check,
     /// Writes an encrypted backup, also of a running node.
@@ -308,6 +313,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Account(command) => account(command)?,
         Command::Room(command) => room(command),
+        Command::Invite(invite) => invite.into_request(),
     };
     let answer = common.ask(request).await?;
     print::answer(&answer, common.json)?;

@@ -114,6 +114,16 @@ fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
     }
 }
 
+/// The same before anything listens.
+pub fn configured_url(config: &Config) -> Option<String> {
+    let listen = config.http.listen.iter();
+    let addresses = Addresses {
+        http: listen.map(|l| (l.security, l.address)).collect(),
+        ..Addresses::default()
+    };
+    http_url(config, &addresses)
+}
+
 /// How the outside reaches the HTTP listener: what the configuration says, or the domain and the first listener's port.
 pub fn http_url(config: &Config, addresses: &Addresses) -> Option<String> {
     if let Some(url) = &config.http.url {

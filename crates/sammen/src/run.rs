@@ -50,6 +50,8 @@ pub struct Assembled {
     pub metrics: Arc<Metrics>,
     /// The data folder.
     pub data: PathBuf,
+    /// How the outside reaches the HTTP listener.
+    pub front: Option<String>,
 }
 
 /// A node that listens.
@@ -149,6 +151,7 @@ pub async fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         accounts,
         metrics,
         data: config.data.clone(),
+        front: protocols::configured_url(config),
     })
 }
 
@@ -160,6 +163,7 @@ impl Assembled {
             accounts: self.accounts.clone(),
             store: self.store.clone(),
             data: self.data.clone(),
+            front: self.front.clone(),
         }
     }
 
@@ -215,7 +219,7 @@ pub fn certificates(config: &Config) -> anyhow::Result<Tls> {
 /// # Errors
 /// When the data folder, a certificate or an address can't be used.
 pub async fn start(config: &Config) -> anyhow::Result<Running> {
-    let assembled = assemble(config).await?;
+    let mut assembled = assemble(config).await?;
     let tls = Arc::new(certificates(config)?);
     let limits = ConnectionLimits::new(
         config.limits.connections,
@@ -242,6 +246,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         http: told(&http),
         metrics: Vec::new(),
     };
+    assembled.front = protocols::http_url(config, &addresses);
     let protocols = Protocols::new(config, &assembled, &addresses)?;
     let shutdown = CancellationToken::new();
     let mut listeners = JoinSet::new();

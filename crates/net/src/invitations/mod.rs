@@ -55,6 +55,9 @@ pub struct Offer {
     pub uses: Option<u32>,
     /// Until when.
     pub expires: Option<Timestamp>,
+    /// The operator made it, for the inviter: rooms open whether the inviter may invite into them or not.
+    #[serde(default)]
+    pub by_operator: bool,
     /// What the inviter calls it.
     pub label: Option<String>,
 }

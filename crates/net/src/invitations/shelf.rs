@@ -50,7 +50,7 @@ pub fn create(tx: &mut Tx<'_>, offer: Offer, token: &Token) -> Outcome<Invitatio
     }
     for room in &offer.rooms {
         let convo = tx.room(room)?;
-        if let Some(inviter) = &offer.inviter {
+        if let Some(inviter) = opens(&offer) {
             permission::may_invite(&convo, &Principal::Of(inviter.clone()))?;
         }
     }
@@ -138,7 +138,7 @@ pub fn redeem(
         let _ = befriend(tx, inviter, who);
     }
     for room in &offer.rooms {
-        let _ = bring_in(tx, room, offer.inviter.as_ref(), who);
+        let _ = bring_in(tx, room, opens(&offer), who);
     }
     Ok(invitation)
 }
@@ -223,6 +223,11 @@ fn promise(tx: &mut Tx<'_>, address: &Address, now: Timestamp) -> Outcome<Option
     let key = String::from_utf8_lossy(&key).into_owned();
     let held = get(tx, &key)?.is_some_and(|i| i.holds(now));
     Ok(held.then_some(key))
+}
+
+/// Who has to be allowed to invite into the rooms; `None` where the operator opens them.
+fn opens(offer: &Offer) -> Option<&Address> {
+    offer.inviter.as_ref().filter(|_| !offer.by_operator)
 }
 
 fn promised_address(tx: &Tx<'_>, name: &Name) -> Outcome<Address> {

@@ -4,6 +4,7 @@ mod accounts;
 pub mod backup;
 pub mod certificates;
 mod data;
+pub mod invitations;
 mod offline;
 mod rooms;
 pub mod socket;
@@ -33,6 +34,8 @@ pub struct Admin {
     pub store: Arc<SqliteStore>,
     /// Its data folder.
     pub data: std::path::PathBuf,
+    /// How the outside reaches its web server; `None` where it has none.
+    pub front: Option<String>,
 }
 
 /// What an operator asks for.
@@ -130,6 +133,18 @@ pub enum Request {
         /// Which.
         name: String,
     },
+    /// Makes an invitation; its link is told once.
+    Invite {
+        /// What it is to be.
+        wish: invitations::Wish,
+    },
+    /// The invitations that hold.
+    InvitationList,
+    /// Takes an invitation back.
+    InvitationRevoke {
+        /// Which.
+        id: String,
+    },
     /// All rooms.
     RoomList,
     /// Makes a room.
@@ -223,6 +238,9 @@ impl Admin {
             Request::AccountSignOut { name } => self.account_sign_out(&name).await,
             Request::AccountSettings { name, wishes } => self.account_settings(&name, wishes).await,
             Request::AccountRemove { name } => self.account_remove(&name).await,
+            Request::Invite { wish } => self.invite(wish).await,
+            Request::InvitationList => self.invitation_list().await,
+            Request::InvitationRevoke { id } => self.invitation_revoke(id).await,
             Request::RoomList => self.room_list().await,
             Request::RoomCreate {
                 name,

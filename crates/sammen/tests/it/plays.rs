@@ -390,3 +390,33 @@ fn certificates_are_added_listed_and_removed() {
     assert_eq!(list.as_array().unwrap().len(), 0);
     drop(node);
 }
+
+#[test]
+fn an_operator_invites_with_and_without_a_node() {
+    let (_temporary, data) = folder();
+    let node = Node::tries(&data);
+    let words = "invite --from alice --room town --label cousin";
+    let made = told(&data, words, "");
+    let link = made["link"].as_str().unwrap();
+    let token = link.rsplit('/').next().unwrap();
+    assert!(link.starts_with("https://127.0.0.1:"), "{link}");
+    let uri = format!("xmpp:alice@localhost?roster;preauth={token};ibr=y");
+    assert_eq!(made["xmpp"], uri);
+    assert_eq!(made["left"], 1);
+    let promised = told(&data, "invite --name juliet --days 0 --uses 0", "");
+    assert_eq!(promised["until"], Value::Null);
+    assert!(refused(&data, "invite --name alice", "").contains("taken"));
+    assert!(refused(&data, "invite --from nobody", "").contains("no account"));
+    drop(node);
+
+    let list = told(&data, "invite --list", "");
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    assert!(!list.to_string().contains(token), "a token is told once");
+    let id = made["id"].as_str().unwrap();
+    told(&data, &format!("invite --revoke {id}"), "");
+    assert!(refused(&data, &format!("invite --revoke {id}"), "").contains("no invitation"));
+    assert_eq!(
+        told(&data, "invite --list", "").as_array().unwrap().len(),
+        1
+    );
+}
