@@ -14,7 +14,8 @@ HOST  := $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_SECONDS ?= 60
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
-DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi tmux openssl python3-venv
+DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi tmux openssl python3-venv \
+  coturn
 
 .PHONY: run test test-rust lint fuzz interop tools bench bench-tools soak clean
 

@@ -15,6 +15,7 @@ from drivers.node import Node  # noqa: E402
 from drivers.peers import InspIrcd, Ngircd, Prosody  # noqa: E402
 from drivers.person import Person  # noqa: E402
 from drivers.rawirc import RawIrc  # noqa: E402
+from drivers.served import Served  # noqa: E402
 from drivers.slix import Slixmpp  # noqa: E402
 
 PLACES = {"prosody": Prosody, "inspircd": InspIrcd, "ngircd": Ngircd, "sammen": Node}
@@ -29,7 +30,7 @@ def places(*names: str):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "node" in getattr(item, "fixturenames", ()):
+        if {"node", "serves"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.sammen)
 
 
@@ -57,6 +58,21 @@ def node(request):
     for place in _at("sammen"):
         request.node.people = [*getattr(request.node, "people", []), place]
         yield place
+
+
+@pytest.fixture
+def serves(request):
+    """`serves(settings, …)`: a node from a configuration, for this play."""
+    nodes: list[Served] = []
+
+    def serve(*words, **more):
+        nodes.append(Served(*words, **more))
+        request.node.people = [*getattr(request.node, "people", []), nodes[-1]]
+        return nodes[-1]
+
+    yield serve
+    for one in nodes:
+        one.stop()
 
 
 @pytest.fixture

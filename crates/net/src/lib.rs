@@ -45,6 +45,7 @@ mod listener;
 mod outbox;
 pub mod password;
 mod rate;
+pub mod relay;
 pub mod sasl;
 mod secret;
 mod stall;

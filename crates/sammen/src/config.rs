@@ -9,6 +9,10 @@ use serde::Deserialize;
 
 use crate::suggest;
 
+mod calls;
+
+pub use calls::{CallServer, Calls};
+
 /// Where `serve` and the administration commands look when they are not told.
 pub const DEFAULT_PATH: &str = "/etc/sammen/sammen.toml";
 
@@ -45,6 +49,9 @@ pub struct Config {
     /// Who gets an account, and what accounts may do.
     #[serde(default)]
     pub accounts: Accounts,
+    /// What apps use for calls.
+    #[serde(default)]
+    pub calls: Calls,
     /// How long messages stay.
     #[serde(default)]
     pub retention: Retention,
@@ -363,6 +370,7 @@ impl Config {
             metrics: Metrics::default(),
             passwords: Passwords::default(),
             accounts: Accounts::default(),
+            calls: Calls::default(),
             retention: Retention::default(),
             limits: Limits::default(),
         }
@@ -431,6 +439,7 @@ impl Config {
                 "metrics.listen: {address} can be read by others; say metrics.beyond_loopback = true as well"
             );
         }
+        self.calls.verify()?;
         crate::logging::filter(&self.log.level)?;
         Ok(())
     }
@@ -453,6 +462,7 @@ impl Config {
         note(self.metrics == new.metrics, "metrics");
         note(self.passwords == new.passwords, "passwords");
         note(self.accounts == new.accounts, "accounts");
+        note(self.calls == new.calls, "calls");
         note(self.limits == new.limits, "limits");
         keys
     }

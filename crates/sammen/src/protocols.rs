@@ -34,7 +34,8 @@ impl Protocols {
     /// When the node has no domain.
     pub fn new(config: &Config, node: &Assembled, addresses: &Addresses) -> anyhow::Result<Self> {
         let (handle, accounts) = (node.node.clone(), node.accounts.clone());
-        let xmpp = sammen_xmpp::Server::new(handle.clone(), xmpp(config), accounts.clone());
+        let settings = xmpp(config)?;
+        let xmpp = sammen_xmpp::Server::new(handle.clone(), settings, accounts.clone());
         let irc = sammen_irc::Server::new(handle, irc(config, addresses), accounts)
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         let url = http_url(config, addresses);
@@ -78,12 +79,13 @@ impl Protocols {
     }
 }
 
-fn xmpp(config: &Config) -> sammen_xmpp::Config {
+fn xmpp(config: &Config) -> anyhow::Result<sammen_xmpp::Config> {
     let fields = [
         ("abuse-addresses", &config.xmpp.abuse_addresses),
         ("admin-addresses", &config.xmpp.admin_addresses),
     ];
-    sammen_xmpp::Config {
+    Ok(sammen_xmpp::Config {
+        relays: config.calls.relays()?,
         rate: config.xmpp.stanzas_per_second,
         burst: config.xmpp.stanzas_burst,
         hibernation: std::time::Duration::from_secs(u64::from(config.xmpp.resume_seconds)),
@@ -93,7 +95,7 @@ fn xmpp(config: &Config) -> sammen_xmpp::Config {
             .map(|(field, list)| (field.to_owned(), list.clone()))
             .collect(),
         ..Default::default()
-    }
+    })
 }
 
 fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {

@@ -33,6 +33,8 @@ pub struct Config {
     pub archive_page: usize,
     /// XEP-0157: addresses such as `mailto:abuse@example.org`, by the form's field (`abuse-addresses`, …).
     pub contacts: Vec<(String, Vec<String>)>,
+    /// XEP-0215: servers that apps use for calls.
+    pub relays: sammen_net::relay::Relays,
     /// Name that XEP-0092 tells.
     pub software: String,
     /// Version that XEP-0092 tells.
@@ -59,6 +61,7 @@ impl Default for Config {
             burst: 5000,
             archive_page: 100,
             contacts: Vec::new(),
+            relays: Default::default(),
             software: "Sammen".into(),
             version: env!("CARGO_PKG_VERSION").into(),
         }

@@ -103,6 +103,9 @@ fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
         let mut query = Element::new(ns::DISCO_INFO, "query")
             .attr_opt("node", iq.get("node"))
             .children(describe(iq.at));
+        let server = &client.server;
+        let configured = FEATURES.iter().flat_map(|f| (f.configured)(server, iq.at));
+        query = query.children(configured.copied().map(feature));
         if iq.at == Where::Server {
             query = query.children(contacts(&client));
         }

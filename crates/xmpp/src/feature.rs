@@ -9,6 +9,7 @@ use sammen_core::live::{Announced, Payload, StateChange};
 
 use crate::client::Client;
 use crate::iq::{Iq, Where};
+use crate::server::Server;
 use crate::wire::{Element, Jid, StanzaError};
 
 /// A future on the heap.
@@ -49,6 +50,8 @@ pub struct Feature {
     pub name: &'static str,
     /// Namespaces that disco#info tells at an address.
     pub disco: fn(Where) -> &'static [&'static str],
+    /// The same for what is there only where the configuration says so.
+    pub configured: fn(&Server, Where) -> &'static [&'static str],
     /// Identities (category, type) that disco#info tells at an address.
     pub identities: fn(Where) -> &'static [(&'static str, &'static str)],
     /// IQs.
@@ -91,6 +94,7 @@ impl Feature {
     pub const NONE: Feature = Feature {
         name: "",
         disco: |_| &[],
+        configured: |_, _| &[],
         identities: |_| &[],
         iqs: &[],
         room_presence: None,
@@ -126,6 +130,7 @@ pub static FEATURES: &[&Feature] = &[
     &crate::vcard::FEATURE,
     &crate::private::FEATURE,
     &crate::upload::FEATURE,
+    &crate::services::FEATURE,
     &crate::muc::FEATURE,
 ];
 

@@ -42,6 +42,7 @@ pub mod private;
 pub mod register;
 pub mod roster;
 pub mod server;
+pub mod services;
 pub mod small;
 pub mod stanza;
 pub mod time;

@@ -92,7 +92,7 @@ impl Admin {
 
 fn told(invitation: &Invitation) -> Value {
     let offer = &invitation.offer;
-    let until = offer.expires.map(|at| sammen_xmpp::time::stamp(at));
+    let until = offer.expires.map(sammen_xmpp::time::stamp);
     json!({
         "id": invitation.id,
         "for": if offer.account { "account" } else { "contact" },

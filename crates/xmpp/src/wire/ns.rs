@@ -63,6 +63,7 @@ namespaces! {
     COMMANDS = "http://jabber.org/protocol/commands", "XEP-0050: ad-hoc commands.";
     VCARD_UPDATE = "vcard-temp:x:update", "XEP-0153: vCard avatar hash.";
     NICK = "http://jabber.org/protocol/nick", "XEP-0172: nickname.";
+    EXTDISCO = "urn:xmpp:extdisco:2", "XEP-0215: STUN and TURN servers.";
     RECEIPTS = "urn:xmpp:receipts", "XEP-0184: delivery receipts.";
     BLOCKING = "urn:xmpp:blocking", "XEP-0191: blocking.";
     BLOCKING_ERRORS = "urn:xmpp:blocking:errors", "XEP-0191: error condition.";
