@@ -6,8 +6,8 @@
  *   RECORD_LOG      where the record goes (not below the folder); without it nothing is written down
  *   RECORD_FAULTS   a file of 16 bytes, changed from outside while the program runs. At 8: seconds by which all clocks are
  *                   ahead (int64). At 0, what fails now:
- *                   'n' nothing, 'f' the disk is full (ENOSPC for whatever would grow), 'q' the quota is reached (EDQUOT),
- *                   's' fsync fails once and then all writing pretends to work (EIO, as Linux does), 'e' every fsync fails
+ *                   'n' nothing, 'f' the disk is full (ENOSPC for whatever would grow; what goes leaves room), 'q' the quota is reached (EDQUOT),
+ *                   's' fsync fails once for each file and then all writing pretends to work (EIO, as Linux does), 'e' every fsync fails
  *
  * A record: struct head, the path, the second path, the data. What has no path belongs to the file `ino`. The log is
  * complete for what returned: an fsync is in it before the program learns that it succeeded. One lock keeps the order.
@@ -150,18 +150,37 @@ static uint64_t inode(int fd) {
     return fstat(fd, &st) ? 0 : st.st_ino;
 }
 
-static int is_full(void) {
-    if (*fault != 'f' && *fault != 'q') return 0;
+/* Bytes that files below the root gave back since the disk became full: others may have them. */
+static off_t room;
+
+static int limited(void) {
+    if (*fault == 'f' || *fault == 'q') return 1;
+    room = 0;
+    return 0;
+}
+
+/* Takes so much of the disk; whether it is more than there is. */
+static int is_full(off_t more) {
+    if (!limited()) return 0;
+    if (more <= room) {
+        room -= more;
+        return 0;
+    }
     errno = *fault == 'f' ? ENOSPC : EDQUOT;
     return 1;
 }
 
+static void gives_back(off_t bytes) {
+    if (limited() && bytes > 0) room += bytes;
+}
+
+enum { ENTRY = 4096 };
+
 /* Whether a write of this reach is more than a full disk takes. */
 static int too_much(int fd, off_t end) {
     struct stat st;
-    if (*fault != 'f' && *fault != 'q') return 0;
-    if (fstat(fd, &st) || end <= st.st_size) return 0;
-    return is_full();
+    if (!limited() || fstat(fd, &st) || end <= st.st_size) return 0;
+    return is_full(end - st.st_size);
 }
 
 static int opened(int dir, const char *path, int flags, mode_t mode, int by) {
@@ -172,7 +191,7 @@ static int opened(int dir, const char *path, int flags, mode_t mode, int by) {
     struct stat before;
     int fresh = (flags & O_CREAT) && lstat(known, &before) != 0;
     int fd;
-    if (fresh && is_full()) fd = -1;
+    if (fresh && is_full(ENTRY)) fd = -1;
     else {
         fd = by ? REAL(openat)(dir, path, flags, mode) : REAL(open)(path, flags, mode);
         if (fd >= 0 && fd < MOST) {
@@ -292,8 +311,11 @@ ssize_t sendfile64(int to, int from, off_t *at, size_t length) { return sendfile
 
 int ftruncate(int fd, off_t length) {
     if (!is_mine(fd)) return REAL(ftruncate)(fd, length);
+    struct stat before;
     pthread_mutex_lock(&lock);
+    off_t size = fstat(fd, &before) ? 0 : before.st_size;
     int result = too_much(fd, length) ? -1 : REAL(ftruncate)(fd, length);
+    if (!result) gives_back(size - length);
     if (!result) note(TRUNCATE, inode(fd), length, NULL, NULL, 0, NULL, 0, 0);
     pthread_mutex_unlock(&lock);
     return result;
@@ -327,9 +349,11 @@ int posix_fallocate64(int fd, off_t offset, off_t length) { return posix_falloca
 static int synced(int fd, int data_only) {
     pthread_mutex_lock(&lock);
     int result;
-    static int failed;
-    if (*fault == 'e' || (*fault == 's' && !failed)) {
-        failed = 1;
+    /* Once each: the search index may be synced before the log is. */
+    static unsigned char failed[MOST];
+    int first = fd < MOST && !failed[fd];
+    if (*fault == 'e' || (*fault == 's' && first)) {
+        failed[fd] = 1;
         errno = EIO;
         result = -1;
     } else {
@@ -377,8 +401,11 @@ static int gone(int dir, const char *path, int flags) {
     char here[PATH_MAX];
     const char *known = below(dir, path, here);
     if (!known) return REAL(unlinkat)(dir, path, flags);
+    struct stat before;
     pthread_mutex_lock(&lock);
+    off_t size = lstat(known, &before) || !S_ISREG(before.st_mode) || before.st_nlink > 1 ? 0 : before.st_size + ENTRY;
     int result = REAL(unlinkat)(dir, path, flags);
+    if (!result) gives_back(size);
     if (!result) note(flags & AT_REMOVEDIR ? RMDIR : UNLINK, 0, 0, known, NULL, 0, NULL, 0, 0);
     pthread_mutex_unlock(&lock);
     return result;
@@ -396,7 +423,7 @@ int mkdirat(int dir, const char *path, mode_t mode) {
     const char *known = below(dir, path, here);
     if (!known) return REAL(mkdirat)(dir, path, mode);
     pthread_mutex_lock(&lock);
-    int result = is_full() ? -1 : REAL(mkdirat)(dir, path, mode);
+    int result = is_full(ENTRY) ? -1 : REAL(mkdirat)(dir, path, mode);
     struct stat st;
     if (!result && !lstat(known, &st)) note(MKDIR, st.st_ino, 0, known, NULL, mode, NULL, 0, 0);
     pthread_mutex_unlock(&lock);

@@ -5,6 +5,7 @@ mod tables;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -31,6 +32,8 @@ pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
     /// The next commits fail with these, in order.
     faults: Mutex<Vec<StoreError>>,
+    /// Its disk is full.
+    full: std::sync::atomic::AtomicBool,
 }
 
 impl MemoryStore {
@@ -42,6 +45,11 @@ impl MemoryStore {
     /// Makes the next commit fail.
     pub fn fail_next(&self, error: StoreError) {
         self.faults.lock().push(error);
+    }
+
+    /// From now on there is no room for more, or there is again.
+    pub fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
     }
 }
 
@@ -89,6 +97,9 @@ impl Store for MemoryStore {
         if let Some(fault) = fault {
             return Err(fault);
         }
+        if self.is_full() && !crate::store::erases(batch) {
+            return Err(StoreError::Full);
+        }
         let mut tables = self.tables.lock();
         for write in batch {
             // What the blobs hold doesn't change within a batch.
@@ -103,6 +114,10 @@ impl Store for MemoryStore {
             tables.apply(write);
         }
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.load(Ordering::SeqCst)
     }
 
     fn history(&self, query: &HistoryQuery) -> StoreResult<Page> {

@@ -3,6 +3,8 @@
 //! Calls are synchronous and may block; the node runs reads on a blocking thread and commits on its writer's thread.
 //! Only the writer calls [`Store::commit`], one batch at a time, so seqs arrive in order.
 
+mod room;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::event::{Acceptance, Content, Event, Scheme};
 use crate::ids::{ConversationId, DeviceId, EventId, Pos, Seq, Timestamp};
 use crate::member::{Interval, Member};
 use crate::network::OutboxRow;
+
+pub use room::erases;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error, Clone)]
@@ -278,8 +282,12 @@ pub trait BlobWriter: Send {
 pub trait Store: Send + Sync + 'static {
     /// Where the store stands.
     fn start(&self) -> StoreResult<Start>;
-    /// Makes a batch durable, whole or not at all.
+    /// Makes a batch durable, whole or not at all. While the disk is full only batches that [`erases`] says yes to are
+    /// taken.
     fn commit(&self, batch: &[Write]) -> StoreResult<()>;
+    /// Whether the disk was full at the last commit: the writer gives each write a batch of its own then, so that those
+    /// that erase are not refused with others.
+    fn is_full(&self) -> bool;
 
     /// Reads history.
     fn history(&self, query: &HistoryQuery) -> StoreResult<Page>;

@@ -1,6 +1,6 @@
 //! The writer: one thread that collects concurrent writes into one commit, then announces in seq order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -16,6 +16,9 @@ use crate::tx::{Cache, Post, Tx};
 /// A write on its way to the writer: checks and builds, and leaves an answer in the posts.
 pub(crate) type Job = Box<dyn FnOnce(&mut Tx<'_>) + Send>;
 
+/// No further write joins a batch that brings so many bytes: what the store keeps back for a full disk has to hold it.
+const HEAVY: usize = 1 << 20;
+
 /// Runs until every sender is gone or the store fails.
 pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Receiver<Job>) {
     let mut cache = Cache::default();
@@ -26,8 +29,15 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
         start.last_device.0,
     );
     let most = shared.limits.batch;
-    let mut waiting: Vec<Job> = Vec::with_capacity(most);
-    while jobs.blocking_recv_many(&mut waiting, most) > 0 {
+    let mut received: Vec<Job> = Vec::with_capacity(most);
+    let mut waiting = VecDeque::with_capacity(most);
+    loop {
+        if waiting.is_empty() {
+            if jobs.blocking_recv_many(&mut received, most) == 0 {
+                return;
+            }
+            waiting.extend(received.drain(..));
+        }
         let before = (last_seq, last_conversation, last_device);
         let mut tx = Tx {
             now: shared.clock.now().max(shared.last_time()),
@@ -50,8 +60,18 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
         };
         // A write that panics is a defect; it must cost its own batch and not the node.
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for job in waiting.drain(..) {
+            // On a full disk each write stands alone: those that only erase are not refused with others.
+            let together = if store.is_full() { 1 } else { most };
+            let (mut done, mut weighed, mut weight) = (0, 0, 0);
+            while done < together
+                && weight <= HEAVY
+                && let Some(job) = waiting.pop_front()
+            {
                 job(&mut tx);
+                done += 1;
+                let new = tx.writes.iter().skip(weighed);
+                weight += new.map(Write::weight).sum::<usize>();
+                weighed = tx.writes.len();
             }
         }));
         let Tx {
@@ -64,7 +84,9 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
             progress,
             ..
         } = tx;
-        let moved = progress.into_iter();
+        // On a full disk nobody is refused only because of that: what changed nothing else may be seen or sent again.
+        let counts = !writes.is_empty() || !store.is_full();
+        let moved = progress.into_iter().filter(|_| counts);
         writes.extend(moved.map(|(id, (cursor, inbound))| Write::DeviceProgress {
             id,
             cursor,
@@ -92,7 +114,11 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
                     close_all(&shared.live.read(), CloseReason::Failed);
                     return;
                 }
-                tracing::warn!(%error, "a batch was not stored");
+                match error {
+                    // Told once by the store; each client hears it.
+                    StoreError::Full => tracing::debug!("a batch found no room"),
+                    error => tracing::warn!(%error, "a batch was not stored"),
+                }
             }
         }
         // Tails are cheap to read again; a node that has run for a year must not hold one per conversation.

@@ -55,6 +55,10 @@ impl<S: Store> Store for Metered<S> {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.inner.is_full()
+    }
+
     hand_on! {
         start() -> Start;
         history(query: &HistoryQuery) -> Page;

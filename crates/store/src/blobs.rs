@@ -111,6 +111,9 @@ impl Blobs {
     /// What a committed batch refers to is no longer fresh; what it lets go may be swept.
     pub fn committed(&self, batch: &[Write]) {
         for write in batch {
+            if let Write::MoveShelf { .. } = write {
+                self.worth_sweeping.store(true, Ordering::SeqCst);
+            }
             if let Write::BlobRef { id, remove, .. } = write {
                 if *remove {
                     self.worth_sweeping.store(true, Ordering::SeqCst);

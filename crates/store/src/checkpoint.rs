@@ -81,6 +81,13 @@ impl Bell {
         }
     }
 
+    /// As if the log were long already: on a full disk it has to be moved soon, so that it can be written from its
+    /// beginning again.
+    pub fn ring(&self) {
+        self.state.lock().wanted = Some(FRAMES.get());
+        self.rung.notify_one();
+    }
+
     /// Waits for the next work, with so many frames in the log; `None` at the end.
     fn wait(&self) -> Option<u32> {
         let mut state = self.state.lock();

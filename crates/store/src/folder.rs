@@ -6,6 +6,7 @@
 //!   log.sqlite       log, shelf, members, outbox … (and -wal, -shm)
 //!   search.sqlite    the search index; can be built again from the log
 //!   blobs/ab/cdef…   blobs by digest
+//!   reserve          room kept back for a full disk
 //!   tmp/             blobs on their way in, snapshots for backups; emptied at start
 //! ```
 
@@ -59,6 +60,11 @@ impl Folder {
     /// The search index.
     pub fn search(&self) -> PathBuf {
         self.root.join("search.sqlite")
+    }
+
+    /// Room that is kept back.
+    pub fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
     }
 
     /// Where blobs lie.

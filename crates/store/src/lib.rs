@@ -24,6 +24,7 @@ mod migrate;
 mod names;
 mod pool;
 mod record;
+mod reserve;
 mod retained;
 mod scrub;
 mod search;

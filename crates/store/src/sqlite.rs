@@ -15,7 +15,8 @@ use sammen_core::event::{Event, Scheme};
 use sammen_core::member::Member;
 use sammen_core::network::OutboxRow;
 use sammen_core::store::{
-    AliasHit, BlobInfo, BlobWriter, HistoryQuery, Page, Start, Store, StoreResult, Tail, Write,
+    AliasHit, BlobInfo, BlobWriter, HistoryQuery, Page, Start, Store, StoreError, StoreResult,
+    Tail, Write, erases,
 };
 use sammen_core::{Address, ConversationId, DeviceId, EventId, Seq, Timestamp};
 
@@ -26,6 +27,7 @@ use crate::folder::{Folder, private_file, sync_folder};
 use crate::history::Found;
 use crate::names::Names;
 use crate::pool::{Pool, Reader, keep_plans};
+use crate::reserve::Reserve;
 use crate::search::Search;
 use crate::{changes, check, error, history, log, migrate, scrub, shelf};
 
@@ -39,6 +41,8 @@ pub struct SqliteStore {
     search: Search,
     blobs: Arc<Blobs>,
     retained: crate::retained::Retained,
+    reserve: Reserve,
+    bell: Arc<Bell>,
     folder: Folder,
 }
 
@@ -54,7 +58,9 @@ impl SqliteStore {
         let writer = Writer::new(db, names.clone(), bell.clone())?;
         let writer = Arc::new(Mutex::new(writer));
         Ok(Self {
-            checkpoints: Checkpoints::start(folder.log(), writer.clone(), bell)?,
+            checkpoints: Checkpoints::start(folder.log(), writer.clone(), bell.clone())?,
+            bell,
+            reserve: Reserve::open(folder.reserve()),
             writer,
             readers: Pool::new(folder.log()),
             names,
@@ -96,6 +102,27 @@ impl SqliteStore {
         };
         let conversations: Vec<ConversationId> = query.sources.iter().map(|s| s.0).collect();
         self.search.find(text, &conversations).map(Some)
+    }
+
+    fn scrub_once(&self) -> StoreResult<()> {
+        // The words of erased events leave the search index first, durably; then the log forgets that they had to.
+        self.search.index(&*self.reader()?, &self.names, 0)?;
+        let forgotten = self.search.scrub()?;
+        self.blobs.sweep(|id, remove| {
+            // No batch can refer to it meanwhile.
+            let writer = self.writer.lock();
+            let referred: Option<i64> = writer
+                .db
+                .prepare_cached("SELECT 1 FROM blob_ref WHERE digest = ?1 LIMIT 1")
+                .and_then(|mut s| s.query_row(params![id.0], |r| r.get(0)).optional())
+                .map_err(error::reading)?;
+            match referred {
+                Some(_) => Ok(()),
+                None => remove().map_err(error::file),
+            }
+        })?;
+        let _pause = self.checkpoints.pause();
+        scrub::scrub(&mut self.writer.lock(), forgotten)
     }
 }
 
@@ -141,7 +168,25 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, batch: &[Write]) -> StoreResult<()> {
-        self.writer.lock().commit(&self.folder, &self.blobs, batch)
+        let mut writer = self.writer.lock();
+        if !self.reserve.is_kept() && !self.reserve.make() && !erases(batch) {
+            return Err(StoreError::Full);
+        }
+        match writer.commit(&self.folder, &self.blobs, batch) {
+            // Whatever meets the end of the disk first still finds room: it may bring something that erases.
+            Err(StoreError::Full) if self.reserve.release() => {
+                writer.commit(&self.folder, &self.blobs, batch)
+            }
+            other => other,
+        }?;
+        if !self.reserve.is_kept() {
+            self.bell.ring();
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        !self.reserve.is_kept()
     }
 
     fn history(&self, query: &HistoryQuery) -> StoreResult<Page> {
@@ -333,26 +378,11 @@ impl Store for SqliteStore {
     }
 
     fn scrub(&self) -> StoreResult<()> {
-        // The words of erased events leave the search index first, durably; then the log forgets that they had to.
-        self.search.index(&*self.reader()?, &self.names, 0)?;
-        let forgotten = self.search.scrub()?;
-        self.blobs.sweep(|id, remove| {
-            // No batch can refer to it meanwhile.
-            let writer = self.writer.lock();
-            let referred: Option<i64> = writer
-                .db
-                .prepare_cached("SELECT 1 FROM blob_ref WHERE digest = ?1 LIMIT 1")
-                .and_then(|mut s| s.query_row(params![id.0], |r| r.get(0)).optional())
-                .map_err(error::reading)?;
-            match referred {
-                Some(_) => Ok(()),
-                None => remove().map_err(error::file),
-            }
-        })?;
-        let _pause = self.checkpoints.pause();
-        scrub::scrub(&mut self.writer.lock(), forgotten)
+        match self.scrub_once() {
+            Err(StoreError::Full) if self.reserve.release() => self.scrub_once(),
+            other => other,
+        }
     }
-
     fn index(&self, limit: usize) -> StoreResult<usize> {
         self.search.index(&*self.reader()?, &self.names, limit)
     }

@@ -73,7 +73,8 @@ pub(crate) fn note_unreachable(
     let Some(known) = tx.account(account)? else {
         return Ok(());
     };
-    if known.offline_since.is_some() {
+    // On a full disk the next message to the account notes it.
+    if known.offline_since.is_some() || tx.store.is_full() {
         return Ok(());
     }
     let others = {
@@ -108,10 +109,13 @@ pub fn take_offline(tx: &mut Tx<'_>, account: &Address) -> Outcome<Option<crate:
         tx.reached.push(account.clone());
         return Ok(None);
     };
-    let mut changed = (*known).clone();
-    changed.offline_since = None;
-    tx.put_account(changed);
     tx.reached.push(account.clone());
+    // On a full disk it can't be forgotten: rather twice than never.
+    if !tx.store.is_full() {
+        let mut changed = (*known).clone();
+        changed.offline_since = None;
+        tx.put_account(changed);
+    }
     Ok(Some(since))
 }
 

@@ -52,20 +52,32 @@ impl Node {
     /// Begins a session. The account's other sessions are told of a new device.
     ///
     /// # Errors
-    /// When the account is gone or disabled, or has too many sessions.
+    /// When the account is gone or disabled, or has too many sessions. A full disk keeps nobody out.
     pub async fn sign_in(&self, how: SignIn) -> Outcome<SignedIn> {
         let id = SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed));
-        self.write(move |tx| sign_in(tx, id, how)).await
+        let again = how.clone();
+        match self.write(move |tx| sign_in(tx, id, how, true)).await {
+            // Who comes to read needs no room: a new device is forgotten with its session.
+            Err(Refusal::DiskFull) => self.write(move |tx| sign_in(tx, id, again, false)).await,
+            other => other,
+        }
     }
 
     /// Ends a session: its presence and occupancies end with it, memberships stay.
     pub async fn sign_out(&self, session: &Session) -> Outcome<()> {
         let (id, account) = (session.id, session.account.clone());
-        self.write(move |tx| sign_out(tx, id, &account)).await
+        let again = account.clone();
+        match self.write(move |tx| sign_out(tx, id, &account, true)).await {
+            // The session is gone whether or not that can be written down. Since when nobody is reachable is noted with
+            // the next message to the account.
+            Err(Refusal::DiskFull) => self.write(move |tx| sign_out(tx, id, &again, false)).await,
+            other => other,
+        }
     }
 }
 
-fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn) -> Outcome<SignedIn> {
+/// `noted`: the device is written down.
+fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn, noted: bool) -> Outcome<SignedIn> {
     let generation = match tx.account(&how.account)? {
         Some(account) if !account.disabled => account.generation,
         // Guests have no record; whether there are any is their protocol's setting.
@@ -88,7 +100,8 @@ fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn) -> Outcome<SignedIn> {
                 Some(known) => {
                     // Not written for every sign-in: once an hour is enough to know when it was seen.
                     let mut device = known.clone();
-                    if tx.now.0 - known.seen.0 > 3_600_000 || known.credential != how.credential {
+                    let stale = tx.now.0 - known.seen.0 > 3_600_000;
+                    if noted && (stale || known.credential != how.credential) {
                         device.seen = tx.now;
                         device.credential = how.credential.clone();
                         tx.write(Write::Device(Arc::new(device.clone())));
@@ -97,14 +110,18 @@ fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn) -> Outcome<SignedIn> {
                 }
                 None => {
                     first = true;
-                    if devices.len() >= tx.limits().devices
-                        && let Some(oldest) = devices.iter().min_by_key(|d| d.seen)
+                    let mut device = ephemeral(tx, &how.account, &how, generation);
+                    device.key = key.clone();
+                    let oldest = devices.iter().min_by_key(|d| d.seen);
+                    if noted
+                        && devices.len() >= tx.limits().devices
+                        && let Some(oldest) = oldest
                     {
                         tx.write(Write::RemoveDevice(oldest.id));
                     }
-                    let mut device = ephemeral(tx, &how.account, &how, generation);
-                    device.key = key.clone();
-                    tx.write(Write::Device(Arc::new(device.clone())));
+                    if noted {
+                        tx.write(Write::Device(Arc::new(device.clone())));
+                    }
                     device
                 }
             }
@@ -160,9 +177,11 @@ fn ephemeral(tx: &mut Tx<'_>, account: &Address, how: &SignIn, generation: u32) 
     }
 }
 
-fn sign_out(tx: &mut Tx<'_>, id: SessionId, account: &Address) -> Outcome<()> {
+fn sign_out(tx: &mut Tx<'_>, id: SessionId, account: &Address, noted: bool) -> Outcome<()> {
     let last = tx.last_seq();
-    presence::note_unreachable(tx, account, id, last)?;
+    if noted {
+        presence::note_unreachable(tx, account, id, last)?;
+    }
     let audience = presence::audience(tx, account)?;
     let inside = tx.shared.live.read().rooms_of(id);
     let mut convos = Vec::new();
@@ -170,7 +189,7 @@ fn sign_out(tx: &mut Tx<'_>, id: SessionId, account: &Address) -> Outcome<()> {
         let convo = tx.convo(room)?;
         // In a room that does not persist a membership ends with the last occupancy.
         let temporary = !convo.conversation.settings.persistent && convo.has(account);
-        if temporary && !rooms::has_other_session(tx, room, account, id) {
+        if noted && temporary && !rooms::has_other_session(tx, room, account, id) {
             rooms::leave(tx, account, room, None, &Origin::default())?;
         } else {
             convos.push(convo);

@@ -1,11 +1,16 @@
 //! What is taken back is gone, with its edits; so is what retention ends and what a removed account wrote.
 
+use std::sync::Arc;
+
 use sammen_core::event::{Relation, RelationKind};
 use sammen_core::history::Scope;
+use sammen_core::memory::MemoryStore;
 use sammen_core::ops::accounts;
 use sammen_core::ops::send::{Outgoing, Target};
 use sammen_core::upkeep::Retention;
 use sammen_core::{Content, Event, Message, Protocol, Refusal};
+
+use sammen_testkit::Stage;
 
 use crate::stage;
 
@@ -119,4 +124,52 @@ async fn a_removed_account_leaves_tombstones_and_its_name_stays_taken() {
         .write(move |tx| accounts::create(tx, &domain, &name, true))
         .await;
     assert_eq!(again.err(), Some(Refusal::Taken));
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nobody_writes_and_whoever_erases_signs_in_or_leaves_goes_on() {
+    let store = Arc::new(MemoryStore::new());
+    let stage = Stage::on(store.clone());
+    let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
+    let said = alice.says(&bob, "secret").await.unwrap();
+    let retract = || Outgoing {
+        relation: Some(Relation {
+            kind: RelationKind::Retraction,
+            target: Some(said.id),
+            foreign: None,
+        }),
+        ..Outgoing::new(
+            Target::Conversation(said.conversation),
+            Content::Retraction { reason: None },
+            Protocol::Node,
+        )
+    };
+    store.fill(true);
+    // All at once, so that they could share a batch.
+    let (one, gone, two) = tokio::join!(
+        bob.says(&alice, "no"),
+        alice.sends(retract()),
+        bob.says(&alice, "nor this"),
+    );
+    assert_eq!(one, Err(Refusal::DiskFull));
+    assert_eq!(two, Err(Refusal::DiskFull));
+    let gone = gone.unwrap();
+    bob.sees(|a| a.event.seq == gone.seq).await;
+    assert!(
+        alice.sends(retract()).await.is_err(),
+        "there is nothing left to erase"
+    );
+    let laptop = stage.signs_in(&bob.address, "laptop").await;
+    assert!(laptop.signed_in.first);
+    let page = laptop
+        .node
+        .history(stage.node.query(&bob.address, &Scope::Direct, 10).unwrap())
+        .await
+        .unwrap();
+    assert!(is_gone(&page.events[0]));
+    let session = laptop.signed_in.session.clone();
+    stage.node.sign_out(&session).await.unwrap();
+    assert_eq!(stage.node.live(|l| l.sessions_of(&bob.address).len()), 1);
+    store.fill(false);
+    bob.says(&alice, "here again").await.unwrap();
 }

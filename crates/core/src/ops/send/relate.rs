@@ -72,7 +72,10 @@ pub(super) fn resolve(
     relation.target = Some(target.id);
     match out.content {
         Content::Edit(_) if target.author != *author => Err(Refusal::OtherAuthor),
-        Content::Edit(_) if matches!(target.content, Content::Erased { .. }) => {
+        // Nothing is left to change or to take away; and what erases has to do so, since it goes on on a full disk.
+        Content::Edit(_) | Content::Retraction { .. }
+            if matches!(target.content, Content::Erased { .. }) =>
+        {
             Err(Refusal::NotFound)
         }
         Content::Retraction { .. } => {
