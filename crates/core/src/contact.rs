@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::Address;
+use crate::address::{Address, AddressParts, NetworkName};
 use crate::ids::Seq;
 
 /// The shelf on which contacts stand (owner: the account; key: the contact's address).
@@ -48,6 +48,21 @@ impl Contact {
         };
         *self == blank
     }
+}
+
+/// Whether an address is blocked: itself, or with everyone of its domain on its network.
+pub fn is_blocked(contacts: &Contacts, of: &Address) -> bool {
+    let blocked = |address: &Address| contacts.get(address).is_some_and(|c| c.blocked);
+    blocked(of) || domain_of(of).is_some_and(|domain| blocked(&domain))
+}
+
+/// The address of a whole domain of a network, for someone who is of one.
+fn domain_of(of: &Address) -> Option<Address> {
+    let AddressParts::Remote { network, id } = of.parts() else {
+        return None;
+    };
+    let (_, domain) = id.rsplit_once('@')?;
+    Address::remote(&NetworkName::new(network).ok()?, domain).ok()
 }
 
 /// The contacts of an account.

@@ -337,6 +337,11 @@ impl<'a> Tx<'a> {
         Ok(self.contacts(account)?.get(of).cloned().unwrap_or_default())
     }
 
+    /// Whether an account has blocked an address, or its whole domain.
+    pub fn is_blocked(&mut self, account: &Address, of: &Address) -> Outcome<bool> {
+        Ok(contact::is_blocked(&*self.contacts(account)?, of))
+    }
+
     /// Stores a contact; an empty one is deleted. Returns it with its version.
     pub fn put_contact(
         &mut self,

@@ -6,18 +6,22 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 use parking_lot::Mutex;
+use sammen_core::live::{Presence, Show};
 use sammen_core::tx::Tx;
-use sammen_core::{Address, Node, Outcome};
+use sammen_core::{Address, Node, Outcome, Protocol, ops};
 
 use crate::client::Client;
 use crate::feature::{BoxFuture, Feature};
 use crate::iq::Where;
+use crate::muc::Shows;
 use crate::pep::config::Access;
 use crate::pep::publish::{self, Actor, Publication};
 use crate::pep::shelf::{self, ITEM_BYTES, Look};
 use crate::pep::{errors, read};
-use crate::wire::{Condition, Element, StanzaError, Str, ns};
+use crate::presence;
+use crate::wire::{Condition, Element, Limits, Payload, StanzaError, Str, ns};
 
 /// Clients pad or don't.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -265,7 +269,65 @@ pub fn set_photo(tx: &mut Tx<'_>, actor: &Actor, photo: Option<&Photo>) -> Resul
 pub(crate) fn metadata_changed(tx: &mut Tx<'_>, actor: &Actor, now: Option<&Element>) {
     let hash = now.and_then(hash_in);
     let (account, hashes) = (actor.account.clone(), actor.avatars.clone());
+    show_again(tx, &account, hash.as_deref());
     tx.after(move |_| hashes.set(account, hash));
+}
+
+/// XEP-0153 §3.1: contacts and rooms are shown the new hash in presence that is otherwise as it was.
+fn show_again(tx: &mut Tx<'_>, account: &Address, hash: Option<&str>) {
+    let shown: Vec<_> = tx.live(|live| {
+        let sessions = live.sessions_of(account).iter();
+        let xmpp = sessions.filter(|s| s.protocol == Protocol::Xmpp);
+        let with_presence = xmpp.filter_map(|s| Some((s.id, s.presence()?)));
+        let available = with_presence.filter(|(_, p)| p.show != Show::Offline);
+        available
+            .map(|(id, presence)| {
+                let inside = live.rooms_of(id).into_iter().filter_map(|room| {
+                    let occupant = live.room(room)?.occupants.get(account)?;
+                    let own = occupant.sessions.iter().find(|(s, _)| s.id == id)?;
+                    Some((room, own.1.clone()))
+                });
+                (id, presence, inside.collect::<Vec<_>>())
+            })
+            .collect()
+    });
+    for (session, presence, inside) in shown {
+        let form = presence.native.clone();
+        if let Some(form) = form.and_then(|n| n.downcast::<presence::Form>().ok())
+            && let Some(children) = stamped(&form.children, hash)
+        {
+            let lang = form.lang.clone();
+            let changed = Presence {
+                native: Some(Arc::new(presence::Form { children, lang })),
+                ..(*presence).clone()
+            };
+            let _ = ops::presence::set(tx, session, account, changed);
+        }
+        for (room, shows) in inside {
+            let form = shows.native.clone();
+            if let Some(form) = form.and_then(|n| n.downcast::<Shows>().ok())
+                && let Some(children) = stamped(&form.0, hash)
+            {
+                let changed = Presence {
+                    native: Some(Arc::new(Shows(children))),
+                    ..(*shows).clone()
+                };
+                let _ = ops::rooms::enter(tx, session, account, room, changed);
+            }
+        }
+    }
+}
+
+/// The children of a presence with another hash; `None` where nothing changes.
+fn stamped(children: &Bytes, hash: Option<&str>) -> Option<Bytes> {
+    let nodes = Payload::from_stored(children.clone());
+    let mut presence = Element::new(ns::CLIENT, "presence");
+    for node in nodes.nodes(ns::CLIENT, &Limits::default()).ok()? {
+        presence.push_node(node);
+    }
+    inject(&mut presence, hash);
+    let now = Payload::of(&presence).bytes().clone();
+    (now != *children).then_some(now)
 }
 
 /// The hash that presence of the account tells.
@@ -302,7 +364,7 @@ pub fn inject(presence: &mut Element, hash: Option<&str>) {
     let x = presence.find("x", ns::VCARD_UPDATE);
     let photo = x.and_then(|x| x.find("photo", ns::VCARD_UPDATE));
     let says_none = photo.is_some_and(|p| p.content().trim().is_empty());
-    if says_none || x.is_none() && hash.is_none() {
+    if says_none || photo.is_none() && hash.is_none() {
         return;
     }
     presence.remove_children(|c| c.is("x", ns::VCARD_UPDATE));

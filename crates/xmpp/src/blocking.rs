@@ -76,7 +76,7 @@ fn change(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
                 .get("jid")
                 .ok_or_else(|| Iq::bad("an item has an address"))?;
             let jid = Jid::new(jid).map_err(|_| StanzaError::new(Condition::JidMalformed))?;
-            // Liberty: XEP-0191 §6 also knows domains and resources; a person is what core blocks.
+            // Liberty: XEP-0191 §6 also knows single resources; the person behind one is what is blocked.
             people.push(person(&client, &jid.bare())?);
         }
         // §3.3: nothing to block is an error, nothing to unblock means everybody.

@@ -5,21 +5,23 @@
 //! an old copy) only takes away what was written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sammen_core::document::Owner;
 use sammen_core::ids::Seq;
 use sammen_core::tx::{Expect, Tx};
-use sammen_core::{Address, Domain, Outcome};
+use sammen_core::{Address, Convo, Domain, Node, Outcome, Principal};
 
 use crate::address::{self, Place};
+use crate::client::Client;
 use crate::pep::config::NodeConfig;
 use crate::pep::form::boolean;
 use crate::pep::notify::{self, What};
 use crate::pep::publish::{Actor, Publication};
 use crate::pep::shelf::{self, Item, Look, NodeRecord};
-use crate::pep::{errors, publish};
+use crate::pep::{self, errors, publish};
 use crate::private;
-use crate::wire::{Element, Jid, StanzaError, ns};
+use crate::wire::{Element, Jid, StanzaError, Str, ns};
 
 /// The id of the one item of the old node (XEP-0048 §3).
 pub const CURRENT: &str = "current";
@@ -248,6 +250,92 @@ fn take_away(tx: &mut Tx<'_>, actor: &Actor, ids: &[&str]) -> Outcome<()> {
         &record,
         What::Retracted(ids),
     )
+}
+
+/// Bookmarks of rooms that have another address now become bookmarks of that address.
+pub async fn follow(client: Arc<Client>) {
+    let me = client.account.clone();
+    let before = pep::read(&client.node, move |mut node: &Node| {
+        let stored = shelf::items(&mut node, &me, ns::BOOKMARKS)?;
+        let mut moved = Vec::new();
+        for item in stored {
+            let Some(room) = room_of(node.domains(), &item.id) else {
+                continue;
+            };
+            if node.room(&room)?.is_none()
+                && let Some(now) = node.renamed(&room, &Principal::Of(me.clone()))?
+                && let Some(payload) = item.element()
+                && let Some(address) = now.conversation.room()
+            {
+                moved.push((item.id, address.clone(), payload));
+            }
+        }
+        Ok(moved)
+    });
+    let moved = before.await.unwrap_or_default();
+    if moved.is_empty() {
+        return;
+    }
+    let actor = Actor::of(&client, &client.account);
+    let write = pep::write(&client.node, move |tx| {
+        for (old, room, payload) in &moved {
+            let new = actor.domain().map(|main| address::bare(main, room));
+            let new = new.ok_or_else(errors::not_found)?;
+            let change = Publication {
+                node: ns::BOOKMARKS.to_owned(),
+                id: Some(new.clone()),
+                payload: payload.clone(),
+                options: None,
+            };
+            if shelf::item(tx, &actor.account, ns::BOOKMARKS, &new)?.is_none() {
+                publish::put_quietly(tx, &actor, &change)?;
+            }
+            take_away(tx, &actor, &[old])?;
+        }
+        announce_old(tx, &actor)
+    });
+    if let Err(why) = write.await {
+        tracing::debug!(condition = ?why.condition, "bookmarks did not follow a room");
+    }
+}
+
+/// The account came into a room by way of another protocol, or left it: clients that want to know of bookmarks learn of
+/// the one that this makes or takes away. One that a client wrote stays as it is.
+pub async fn implied(client: Arc<Client>, convo: Arc<Convo>, joined: bool) {
+    let Some(room) = convo.conversation.room() else {
+        return;
+    };
+    let id = client.server.bare(room);
+    let (me, key, bare) = (client.account.clone(), id.clone(), client.bare.clone());
+    let main = client.server.domain().clone();
+    let made = pep::read(&client.node, move |mut node: &Node| {
+        if shelf::item(&mut node, &me, ns::BOOKMARKS, &key)?.is_some() {
+            return Ok(None);
+        }
+        let record = shelf::node(&mut node, &me, ns::BOOKMARKS)?.unwrap_or_else(|| NodeRecord {
+            config: NodeConfig::for_node(ns::BOOKMARKS),
+            ..NodeRecord::default()
+        });
+        if !joined {
+            let gone = What::Retracted(&[&key]);
+            return Ok(Some(notify::message(&bare, ns::BOOKMARKS, &record, gone)));
+        }
+        let all = items(&mut node, &main, &me)?;
+        let item = all.into_iter().find(|i| i.id == key);
+        Ok(item.and_then(|item| {
+            let payload = item.element()?;
+            let what = What::Published(&item, &payload);
+            Some(notify::message(&bare, ns::BOOKMARKS, &record, what))
+        }))
+    });
+    if let Ok(Some(message)) = made.await {
+        let push = notify::Push {
+            node: Str::new_static(ns::BOOKMARKS),
+            message,
+            subscribed: Arc::default(),
+        };
+        push.deliver(&client);
+    }
 }
 
 /// Tells clients that want the old node of PEP what the list is now.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sammen_core::contact::is_blocked;
 use sammen_core::conversation::ConversationKey;
 use sammen_core::event::{Native, Protocol};
 use sammen_core::ops::send::{self, Outgoing, Target};
@@ -156,7 +157,7 @@ pub fn check(tx: &mut sammen_core::tx::Tx<'_>, me: &Address, peer: &Address) -> 
     if !peer.is_account() || tx.account(peer)?.is_none() {
         return Err(Refusal::Unreachable);
     }
-    if tx.contact(me, peer)?.blocked || tx.contact(peer, me)?.blocked {
+    if tx.is_blocked(me, peer)? || tx.is_blocked(peer, me)? {
         return Err(Refusal::Blocked);
     }
     Ok(())
@@ -176,7 +177,7 @@ pub fn refused(client: &Client, shell: &Element, refusal: &Refusal) {
         // XEP-0191 §3.2: whom the sender blocked itself is named.
         (Refusal::Blocked, Some(Place::Account(peer))) => {
             let contacts = client.node.contacts(&client.account);
-            if contacts.is_ok_and(|c| c.get(peer).is_some_and(|c| c.blocked)) {
+            if contacts.is_ok_and(|c| is_blocked(&c, peer)) {
                 blocked()
             } else {
                 StanzaError::new(Condition::ServiceUnavailable)

@@ -103,7 +103,7 @@ pub fn ask(tx: &mut Tx<'_>, account: &Address, of: &Address, note: Vec<u8>) -> O
         return Err(Refusal::TooLarge);
     }
     let mut mine = tx.contact(account, of)?;
-    if mine.blocked {
+    if tx.is_blocked(account, of)? {
         return Err(Refusal::Blocked);
     }
     if tx.contacts(account)?.len() >= tx.limits().contacts {
@@ -136,7 +136,7 @@ pub fn receive_ask(
         return Ok(());
     }
     let mut theirs = tx.contact(account, from)?;
-    if theirs.blocked {
+    if tx.is_blocked(account, from)? {
         return Ok(());
     }
     if theirs.seen {

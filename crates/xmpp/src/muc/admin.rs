@@ -36,7 +36,7 @@ pub fn room_of(client: &Client, iq: &Iq) -> Result<Arc<Convo>, StanzaError> {
     client
         .node
         .room(room)?
-        .ok_or_else(|| StanzaError::new(Condition::ItemNotFound))
+        .ok_or_else(|| super::enter::missing(client, room))
 }
 
 /// `muc#admin`.

@@ -28,7 +28,7 @@ use crate::wire::{Condition, Context, Element, StanzaError, ns, write};
 /// `<query/>`: the form, or a page.
 pub fn query(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
     Box::pin(async move {
-        let convo = room_of(&client, &iq)?;
+        let convo = room_or_former(&client, &iq)?;
         if !iq.set {
             return Ok(Some(request::form()));
         }
@@ -72,10 +72,21 @@ pub fn query(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
     })
 }
 
+/// The room of an archive: also by an address that it had before, for clients that still page through it.
+fn room_or_former(client: &Client, iq: &Iq) -> Result<Arc<Convo>, StanzaError> {
+    let found = room_of(client, iq);
+    if let (Err(_), Place::Room(room)) = (&found, &iq.place)
+        && let Some(convo) = client.node.renamed(room, &client.principal())?
+    {
+        return Ok(convo);
+    }
+    found
+}
+
 /// The author that `with` means: an occupant, or with the room itself everyone (`Some(None)`).
 fn whose(client: &Client, convo: &Convo, jid: &crate::wire::Jid) -> Option<Option<Address>> {
     match client.server.place(jid) {
-        Place::Room(room) if convo.conversation.room() == Some(&room) => match jid.resource() {
+        Place::Room(room) if convo.conversation.is_named(&room) => match jid.resource() {
             None => Some(None),
             Some(nick) => convo.by_nick(nick).map(|m| Some(m.address.clone())),
         },

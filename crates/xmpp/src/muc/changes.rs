@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sammen_core::Protocol;
 use sammen_core::convo::Convo;
 use sammen_core::live::{OccupantChange, OccupantKind, StateChange, Typing};
 use sammen_core::member::Role;
@@ -36,9 +37,34 @@ pub fn state(client: &Arc<Client>, state: &Arc<StateChange>) -> bool {
             }
             show(client, state);
         }
-        Now::Kept | Now::Elsewhere => {}
+        Now::Elsewhere => elsewhere(client, state),
+        Now::Kept => {}
     }
     true
+}
+
+/// The account came into a room, or left it, where this client is not: it is a bookmark as long as it lasts. What an
+/// XMPP client enters it bookmarks itself, or does not want to.
+fn elsewhere(client: &Arc<Client>, state: &StateChange) {
+    let StateChange::Occupant(change) = state else {
+        return;
+    };
+    let joined = match change.kind {
+        OccupantKind::Joined => true,
+        OccupantKind::Left => false,
+        _ => return,
+    };
+    if !is_own(client, change) {
+        return;
+    }
+    let by_xmpp = change.origin.is_some_and(|origin| {
+        let found = client.node.live(|live| live.session(origin).cloned());
+        found.is_some_and(|s| s.protocol == Protocol::Xmpp)
+    });
+    if !(joined && by_xmpp) {
+        let (client, convo) = (client.clone(), change.convo.clone());
+        tokio::spawn(crate::bookmarks::implied(client, convo, joined));
+    }
 }
 
 /// Shows what waited while the client entered.

@@ -71,6 +71,21 @@ pub fn room_of(client: &Client, to: &Jid) -> Result<Address, StanzaError> {
     }
 }
 
+/// Why a room is not there: it never was, or it has another address now (RFC 6120 §8.3.3.5).
+pub fn missing(client: &Client, room: &Address) -> StanzaError {
+    match client.node.renamed(room, &client.principal()) {
+        Ok(Some(convo)) => gone(client, convo.conversation.room()),
+        _ => Condition::ItemNotFound.into(),
+    }
+}
+
+/// The room goes by this address now.
+fn gone(client: &Client, to: Option<&Address>) -> StanzaError {
+    let mut error = StanzaError::new(Condition::Gone);
+    error.new_address = to.map(|to| format!("xmpp:{}?join", client.server.bare(to)).into());
+    error
+}
+
 /// Whether a session is in a room.
 pub fn is_inside(client: &Client, room: ConversationId) -> bool {
     client.node.live(|live| {
@@ -181,7 +196,10 @@ async fn enter(
             for held in places.undo(&room, undo) {
                 changes::show_held(client, &held);
             }
-            return Err(refused(&refusal));
+            return Err(match &refusal {
+                Refusal::Gone(to @ Some(_)) => gone(client, to.as_ref()),
+                other => refused(other),
+            });
         }
     };
     came.live = seen.get().cloned();

@@ -9,6 +9,7 @@ use sammen_core::event::{
     Content, Event, MembershipAction, MembershipChange, RelationKind, RoomChange,
 };
 use sammen_core::live::Announced;
+use sammen_core::ops::rooms;
 use sammen_core::{Membership, Protocol};
 
 use super::moderate::{MODERATE_0, RETRACT_0};
@@ -40,6 +41,10 @@ pub fn event(client: &Arc<Client>, announced: &Arc<Announced>) {
         invite::show(client, announced, change);
         return;
     }
+    if let Content::Room(RoomChange::Renamed { from, to, reason }) = &announced.event.content {
+        moved(client, announced, from, to, reason.as_deref());
+        return;
+    }
     let places = Places::of(client);
     match places.event(room, announced) {
         Now::Show => show(client, announced),
@@ -56,6 +61,47 @@ pub fn event(client: &Arc<Client>, announced: &Arc<Announced>) {
             }
         }
     }
+}
+
+/// The room has another address: to the client it ends (§10.9) and names where it goes on. Its bookmark follows.
+fn moved(
+    client: &Arc<Client>,
+    announced: &Announced,
+    from: &Address,
+    to: &Address,
+    reason: Option<&str>,
+) {
+    let Some(nick) = Places::of(client).left(from) else {
+        return;
+    };
+    let convo = &announced.convo;
+    let detail = occupant::Detail {
+        leaves: true,
+        from_nick: Some(&nick),
+        from_room: Some(from),
+        codes: &[status::SELF],
+        destroyed: Some((Some(client.server.bare(to)), reason)),
+        ..occupant::Detail::default()
+    };
+    let shared = Rooms::of(&client.server);
+    let form = occupant::build(
+        &client.server,
+        shared.key(),
+        convo,
+        &client.account,
+        &detail,
+    );
+    occupant::send(client, "presence", &form);
+    let (session, account, id) = (client.session.id, client.account.clone(), convo.id());
+    let client = client.clone();
+    tokio::spawn(async move {
+        let node = client.node.clone();
+        let left = node.write(move |tx| rooms::exit(tx, session, &account, id));
+        if let Err(refusal) = left.await {
+            tracing::debug!(protocol = "xmpp", %refusal, "an occupancy did not end with a room's address");
+        }
+        crate::bookmarks::follow(client).await;
+    });
 }
 
 /// Shows an event to a client that is in the room.
@@ -144,6 +190,10 @@ impl Spoken {
 
 /// The occupant's address under which an event was written.
 pub fn author(server: &Server, convo: &Convo, event: &Event) -> String {
+    // What the room itself wrote, under whatever address it had then.
+    if convo.conversation.is_named(&event.author) {
+        return room_jid(server, convo);
+    }
     let nick = event
         .nick
         .as_deref()

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use sammen_core::address::Address;
 use sammen_core::convo::Convo;
+use sammen_core::document::Owner;
 use sammen_core::event::{MembershipChange, Native};
 use sammen_core::live::{Announced, StateChange};
 use sammen_core::ops::rooms;
 use sammen_core::tx::Tx;
-use sammen_core::{Membership, Protocol, Refusal};
+use sammen_core::tx::{Expect, decode, encode};
+use sammen_core::{Membership, Protocol, Refusal, Seq};
 
 use super::enter::is_inside;
 use super::events::room_jid;
@@ -201,8 +203,10 @@ fn invitation(server: &Server, convo: &Convo, by: &Address, why: Option<&str>) -
 }
 
 /// Somebody, on any protocol, invited the account.
-pub fn show(client: &Client, announced: &Announced, change: &MembershipChange) {
+pub fn show(client: &Arc<Client>, announced: &Announced, change: &MembershipChange) {
     let by = &announced.event.author;
+    let (shown, seq) = (client.clone(), announced.event.seq);
+    tokio::spawn(async move { is_shown(&shown, seq).await });
     let mut stanza = invitation(
         &client.server,
         &announced.convo,
@@ -222,26 +226,61 @@ pub fn show(client: &Client, announced: &Announced, change: &MembershipChange) {
     deliver(client, &ForEach(stanza));
 }
 
-/// Invitations that nobody has answered are shown to a client that becomes available.
+/// The shelf that remembers, by device, up to where invitations were shown.
+const SHOWN: &str = "xmpp-invitations";
+
+/// Remembers that the device knows of all invitations up to here. One that is forgotten when it leaves remembers nothing.
+async fn is_shown(client: &Client, upto: Seq) {
+    let (owner, key) = (Owner::from(&client.account), client.device.key.clone());
+    if key.is_empty() {
+        return;
+    }
+    let write = client.node.write(move |tx| {
+        let before = tx.document(&owner, SHOWN, &key)?.and_then(|d| d.value);
+        let before = before.and_then(|v| decode::<Seq>(&v)).unwrap_or_default();
+        if before < upto {
+            let value = encode(&upto)?;
+            tx.put_document(&owner, SHOWN, &key, Expect::Anything, Some(value))?;
+        }
+        Ok(())
+    });
+    if let Err(refusal) = write.await {
+        tracing::debug!(protocol = "xmpp", %refusal, "an invitation will be shown again");
+    }
+}
+
+/// Invitations that nobody has answered are shown to a client that becomes available, once to each device.
 pub fn pending(client: Arc<Client>) -> BoxFuture<()> {
     Box::pin(async move {
         let me = client.account.clone();
+        let device = client.device.key.clone();
         let found = client.node.read(move |node| {
+            let known = node.store().document(&Owner::from(&me), SHOWN, &device)?;
+            let known = known.and_then(|d| d.value).filter(|_| !device.is_empty());
+            let known = known.and_then(|v| decode::<Seq>(&v)).unwrap_or_default();
             let mut waiting = Vec::new();
             for id in node.store().conversations_of(&me)? {
                 let Some(convo) = node.convo(id)? else {
                     continue;
                 };
                 let invited = convo.member(&me).filter(|m| {
-                    m.membership == Membership::Invited && !convo.conversation.destroyed
+                    let waits = m.membership == Membership::Invited && m.changed > known;
+                    waits && !convo.conversation.destroyed
                 });
-                if let Some(by) = invited.and_then(|m| m.invited_by.clone()) {
-                    waiting.push((convo, by));
+                if let Some((seq, by)) =
+                    invited.and_then(|m| Some((m.changed, m.invited_by.clone()?)))
+                {
+                    waiting.push((convo, by, seq));
                 }
             }
             Ok(waiting)
         });
-        for (convo, by) in found.await.unwrap_or_default() {
+        let found = found.await.unwrap_or_default();
+        let newest = found.iter().map(|(.., seq)| *seq).max();
+        if let Some(newest) = newest {
+            is_shown(&client, newest).await;
+        }
+        for (convo, by, _) in found {
             deliver(
                 &client,
                 &ForEach(invitation(&client.server, &convo, &by, None)),

@@ -39,6 +39,7 @@ use std::sync::Arc;
 use sammen_core::live::Payload;
 
 pub use leave::shutdown;
+pub(crate) use occupant::Shows;
 
 use crate::client::Client;
 use crate::feature::{BoxFuture, Feature, IqAnswer, IqHandler};
@@ -57,7 +58,12 @@ pub static FEATURE: Feature = Feature {
     state: Some(changes::state),
     custom: Some(custom),
     state_lost: Some(changes::lost),
-    available: Some(invite::pending),
+    available: Some(|client| {
+        Box::pin(async move {
+            crate::bookmarks::follow(client.clone()).await;
+            invite::pending(client).await;
+        })
+    }),
     gone: Some(leave::gone),
     keep: Some(resume::keep),
     restore: Some(resume::restore),

@@ -130,6 +130,8 @@ pub struct Detail<'a> {
     pub leaves: bool,
     /// From another nick than the member's.
     pub from_nick: Option<&'a str>,
+    /// From another address than the room's of now.
+    pub from_room: Option<&'a Address>,
     /// The nick that is coming (status 303).
     pub new_nick: Option<&'a str>,
     /// In words, for who leaves.
@@ -210,9 +212,9 @@ pub fn build(
         .from_nick
         .or(member.map(|m| nick(m)))
         .unwrap_or(who.name());
-    let room = convo
-        .conversation
-        .room()
+    let room = d
+        .from_room
+        .or(convo.conversation.room())
         .map(|r| server.bare(r))
         .unwrap_or_default();
     let from = format!("{room}/{nick}");

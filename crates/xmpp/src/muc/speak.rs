@@ -12,7 +12,7 @@ use sammen_core::permission;
 use sammen_core::{ConversationId, Protocol, Refusal, Sent};
 
 use super::changes::Wrote;
-use super::enter::{is_inside, room_of};
+use super::enter::{is_inside, missing, room_of};
 use super::places::Rooms;
 use super::settings::NO_PRIVATE;
 use super::{events, invite, occupant, voice};
@@ -42,7 +42,7 @@ pub fn message(client: Arc<Client>, to: Jid, el: Element) -> BoxFuture<Result<()
         let convo = client
             .node
             .room(&room)?
-            .ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?;
+            .ok_or_else(|| missing(&client, &room))?;
         let groupchat = el.get("type") == Some("groupchat");
         match to.resource() {
             // §7.5.

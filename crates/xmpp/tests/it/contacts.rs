@@ -5,6 +5,67 @@ use sammen_xmpp::wire::ns;
 use crate::people::{House, written};
 
 #[tokio::test]
+async fn a_new_picture_is_told_at_once_and_the_rest_of_presence_stays() {
+    let house = House::new().await;
+    crate::desk::befriend_at(&house.node, "alice@localhost", "bob@localhost").await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let mut bob = house.signs_in("bob", "home").await;
+    bob.send("<presence><show>dnd</show><status>cooking</status></presence>")
+        .await;
+    let of_bob = |el: &sammen_xmpp::wire::Element| {
+        el.name() == "presence" && el.get("from") == Some("bob@localhost/home")
+    };
+    alice.expect(of_bob).await;
+    let vcard = "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORwECAw==</BINVAL></PHOTO></vCard>";
+    bob.asks("set", "", "vc", vcard).await;
+    let shown = alice.expect(of_bob).await;
+    let x = shown.find("x", ns::VCARD_UPDATE).unwrap();
+    let hash = sammen_xmpp::avatar::sha1(&[0x89, b'P', b'N', b'G', 1, 2, 3]);
+    assert_eq!(
+        x.find_text("photo", ns::VCARD_UPDATE).as_deref(),
+        Some(&*hash)
+    );
+    assert_eq!(
+        shown.find_text("status", ns::CLIENT).as_deref(),
+        Some("cooking")
+    );
+    bob.asks("set", "", "vc", "<vCard xmlns='vcard-temp'/>")
+        .await;
+    let shown = alice.expect(of_bob).await;
+    let x = shown.find("x", ns::VCARD_UPDATE).unwrap();
+    assert_eq!(x.find_text("photo", ns::VCARD_UPDATE).as_deref(), Some(""));
+}
+
+#[tokio::test]
+async fn a_whole_domain_is_blocked() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let block = "<block xmlns='urn:xmpp:blocking'><item jid='spam.example'/></block>";
+    let done = alice.asks("set", "", "b", block).await;
+    assert_eq!(done.get("type"), Some("result"));
+    let list = alice
+        .asks("get", "", "l", "<blocklist xmlns='urn:xmpp:blocking'/>")
+        .await;
+    assert!(written(&list).contains("jid='spam.example'"));
+    let me = sammen_core::Address::new("alice@localhost").unwrap();
+    let contacts = house.node.contacts(&me).unwrap();
+    for (who, blocked) in [
+        ("xmpp:eve@spam.example", true),
+        ("xmpp:spam.example", true),
+        ("xmpp:eve@other.example", false),
+        ("xmpp:eve@not-spam.example", false),
+        ("mail:eve@spam.example", false),
+    ] {
+        let who = sammen_core::Address::new(who).unwrap();
+        assert_eq!(
+            sammen_core::contact::is_blocked(&contacts, &who),
+            blocked,
+            "{who}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn alice_and_bob_become_contacts_and_see_each_other() {
     let house = House::new().await;
     let mut alice = house.arrives("alice", "desk").await;

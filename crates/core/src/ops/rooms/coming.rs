@@ -349,7 +349,7 @@ pub fn invite_with(
         .address()
         .cloned()
         .ok_or(Refusal::Invalid("the node invites nobody"))?;
-    if whom.is_account() && tx.contact(whom, &inviter)?.blocked {
+    if whom.is_account() && tx.is_blocked(whom, &inviter)? {
         return Err(Refusal::Blocked);
     }
     let mut member = convo

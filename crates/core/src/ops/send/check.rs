@@ -45,14 +45,14 @@ pub(super) fn check_peer(
     if author == peer {
         return Ok(());
     }
-    if author.is_account() && tx.contact(author, peer)?.blocked {
+    if author.is_account() && tx.is_blocked(author, peer)? {
         return Err(Refusal::Blocked);
     }
     match peer.parts() {
         crate::address::AddressParts::Account { .. } => {
             tx.account(peer)?.ok_or(Refusal::NotFound)?;
             let theirs = tx.contact(peer, author)?;
-            if theirs.blocked {
+            if tx.is_blocked(peer, author)? {
                 return Err(Refusal::Blocked);
             }
             request_room(tx, author, peer, &theirs, out)

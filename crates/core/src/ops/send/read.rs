@@ -100,8 +100,9 @@ pub fn typing(
     });
     match convo.conversation.peer_of(author).cloned() {
         Some(peer) => {
-            let (theirs, mine) = (tx.contact(&peer, author)?, tx.contact(author, &peer)?);
-            if theirs.blocked || mine.blocked || is_stranger(tx, &peer, &mine) {
+            let mine = tx.contact(author, &peer)?;
+            let blocked = tx.is_blocked(&peer, author)? || tx.is_blocked(author, &peer)?;
+            if blocked || is_stranger(tx, &peer, &mine) {
                 return Ok(());
             }
             tx.after(move |live| live.tell_account(&peer, &change));

@@ -15,6 +15,43 @@ use sammen_xmpp::wire::ns;
 use super::{MUC, TOWN, body, codes, item, rank};
 use crate::people::{House, Person};
 
+#[tokio::test]
+async fn a_room_joined_on_irc_is_a_bookmark_at_once() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    alice.joins("alice").await;
+    let mut bob = house.signs_in("bob", "desk").await;
+    bob.send("<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:x' ver='AAAAAAAAAAAAAAAAAAAAAAAAAAA='/></presence>")
+        .await;
+    let asked = bob
+        .expect(|el| el.name() == "iq" && el.has("query", ns::DISCO_INFO))
+        .await;
+    let feature = format!("{}+notify", ns::BOOKMARKS);
+    let answer = format!(
+        "<iq type='result' id='{}' to='{}'><query xmlns='{}'><identity category='client' type='pc'/><feature var='{feature}'/></query></iq>",
+        asked.get("id").unwrap(),
+        asked.get("from").unwrap(),
+        ns::DISCO_INFO
+    );
+    bob.send(&answer).await;
+    bob.settles().await;
+    let on_irc = Bob::joins(&house).await;
+    let told = bob.expect(|el| el.has("event", ns::PUBSUB_EVENT)).await;
+    let text = crate::people::written(&told);
+    assert!(
+        text.contains(&format!("<item id='{TOWN}'>")) && text.contains("autojoin='true'"),
+        "{text}"
+    );
+    let (me, id, origin) = (on_irc.me.clone(), on_irc.town.id(), on_irc.origin());
+    let left = house
+        .node
+        .write(move |tx| rooms::leave(tx, &me, id, None, &origin).map(drop));
+    left.await.unwrap();
+    let told = bob.expect(|el| el.has("event", ns::PUBSUB_EVENT)).await;
+    let text = crate::people::written(&told);
+    assert!(text.contains(&format!("<retract id='{TOWN}'/>")), "{text}");
+}
+
 /// Bob, on IRC only.
 struct Bob {
     begun: SignedIn,

@@ -256,6 +256,65 @@ async fn the_owner_destroys_the_room() {
 }
 
 #[tokio::test]
+async fn a_room_gets_another_address_and_people_follow() {
+    let house = House::new().await;
+    let (mut alice, mut bob) = town(&house).await;
+    let conference = "<conference xmlns='urn:xmpp:bookmarks:1' name='Ours' autojoin='true'><nick>bo</nick></conference>";
+    let bookmark = format!(
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:bookmarks:1'><item id='{TOWN}'>{conference}</item></publish></pubsub>"
+    );
+    ok(&bob.asks("set", "", "b", &bookmark).await);
+    alice.tells("before").await;
+    bob.hears("before").await;
+    let from = sammen_core::Address::new("#town@localhost").unwrap();
+    let to = sammen_core::Address::new("#city@localhost").unwrap();
+    let owner = sammen_core::Principal::Of(sammen_core::Address::new("alice@localhost").unwrap());
+    house
+        .node
+        .write(move |tx| {
+            let id = tx.room(&from)?.id();
+            let why = Some("it grew".to_owned());
+            sammen_core::ops::rooms::rename(tx, &owner, id, &to, why, &Default::default())
+        })
+        .await
+        .unwrap();
+    // To those who are in, the old one ends and names the new one.
+    let out = bob.sees("bob").await;
+    assert_eq!(
+        (out.get("type"), codes(&out)),
+        (Some("unavailable"), vec![110])
+    );
+    let x = out.find("x", ns::MUC_USER).unwrap();
+    let end = x.find("destroy", ns::MUC_USER).unwrap();
+    assert_eq!(end.get("jid"), Some("city@rooms.localhost"));
+    // Who asks for the old one is told where it went.
+    bob.send(&format!("<presence to='{TOWN}/bob'>{MUC}</presence>"))
+        .await;
+    let refused = bob.expect(|el| el.get("type") == Some("error")).await;
+    assert_eq!(condition(&refused), "gone");
+    let error = refused.find("error", ns::CLIENT).unwrap();
+    assert_eq!(
+        error.first().unwrap().content(),
+        "xmpp:city@rooms.localhost?join"
+    );
+    let info = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    assert_eq!(condition(&bob.asks("get", TOWN, "i", info).await), "gone");
+    // History is read under both, and so is the room's own word for it.
+    assert_eq!(bob.reads_archive("").await.unwrap().len(), 1);
+    let came = bob.enters("city@rooms.localhost", "bob", MUC).await;
+    assert!(came.past.iter().any(|m| super::body(m) == "before"));
+    // The bookmark follows.
+    let items = "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:bookmarks:1'/></pubsub>";
+    let mut phone = house.arrives("bob", "phone").await;
+    let listed = written(&phone.asks("get", "", "l", items).await);
+    assert!(
+        listed.contains("id='city@rooms.localhost'") && listed.contains("<nick>bo</nick>"),
+        "{listed}"
+    );
+    assert!(!listed.contains(TOWN), "{listed}");
+}
+
+#[tokio::test]
 async fn a_room_bound_to_omemo_is_for_members_who_see_each_other() {
     let house = House::new().await;
     let (mut alice, mut bob) = town(&house).await;
@@ -346,8 +405,8 @@ async fn the_room_sees_whose_picture_changed() {
     let house = House::new().await;
     let (mut alice, mut bob) = town(&house).await;
     let vcard = "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORwECAw==</BINVAL></PHOTO></vCard>";
+    bob.settles().await;
     ok(&bob.asks("set", "", "vc", vcard).await);
-    bob.send(&format!("<presence to='{TOWN}/bob'/>")).await;
     let hash = sammen_xmpp::avatar::sha1(&[0x89, b'P', b'N', b'G', 1, 2, 3]);
     alice
         .expect(|el| {

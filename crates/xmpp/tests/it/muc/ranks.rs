@@ -313,8 +313,16 @@ async fn an_invitation_waits_for_who_is_away() {
     bob.settles().await;
     let mut carol = house.signs_in("carol", "train").await;
     carol.send("<presence/>").await;
-    let got = carol.expect(|el| el.has("x", ns::MUC_USER)).await;
+    let invited = |el: &sammen_xmpp::wire::Element| el.has("x", ns::MUC_USER);
+    let got = carol.expect(invited).await;
     assert_eq!(got.get("from"), Some(TOWN));
+    // The same device is not shown it again, another one is.
+    carol.send("<presence type='unavailable'/>").await;
+    carol.settles().await;
+    carol.send("<presence/>").await;
+    carol.has_nothing(invited).await;
+    let mut phone = house.arrives("carol", "phone").await;
+    phone.expect(invited).await;
 }
 
 #[tokio::test]
