@@ -1,10 +1,11 @@
 //! A session's queue: three lanes in one order, each with its own bound, so a slow reader costs bounded memory.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::ids::Seq;
 use crate::live::{Announced, Signal, StateChange};
@@ -74,13 +75,21 @@ struct Queue {
     state_lost: bool,
     /// A `Closed` waits (or was taken).
     closed: Option<CloseReason>,
+    /// The reader, while it waits.
+    reader: Option<Waker>,
 }
 
-/// A session's queue. Many push, one reads.
+/// A session's queue. Many push, one reads. A reader that waits is woken once for all that is pushed until it looks.
 #[derive(Default)]
 pub struct Mailbox {
     queue: Mutex<Queue>,
-    bell: Notify,
+}
+
+/// Wakes a reader; call it without the lock.
+fn wake(reader: Option<Waker>) {
+    if let Some(reader) = reader {
+        reader.wake();
+    }
 }
 
 impl Mailbox {
@@ -91,12 +100,13 @@ impl Mailbox {
             queue.closed.get_or_insert(*why);
         }
         queue.items.push_back(delivery);
+        let reader = queue.reader.take();
         drop(queue);
-        self.bell.notify_one();
+        wake(reader);
     }
 
     pub(crate) fn event(&self, announced: &Arc<Announced>) {
-        {
+        let reader = {
             let mut queue = self.queue.lock();
             let seq = announced.event.seq;
             if queue.lagging {
@@ -110,12 +120,13 @@ impl Mailbox {
                 queue.events += 1;
                 queue.items.push_back(Delivery::Event(announced.clone()));
             }
-        }
-        self.bell.notify_one();
+            queue.reader.take()
+        };
+        wake(reader);
     }
 
     pub(crate) fn state(&self, change: &Arc<StateChange>) {
-        {
+        let reader = {
             let mut queue = self.queue.lock();
             if queue.state_lost {
                 return;
@@ -129,75 +140,61 @@ impl Mailbox {
                 queue.states += 1;
                 queue.items.push_back(Delivery::State(change.clone()));
             }
-        }
-        self.bell.notify_one();
+            queue.reader.take()
+        };
+        wake(reader);
     }
 
     pub(crate) fn signal(&self, signal: &Arc<Signal>) -> bool {
-        {
+        let reader = {
             let mut queue = self.queue.lock();
             if queue.signals >= SIGNALS {
                 return false;
             }
             queue.signals += 1;
             queue.items.push_back(Delivery::Signal(signal.clone()));
-        }
-        self.bell.notify_one();
+            queue.reader.take()
+        };
+        wake(reader);
         true
     }
 
     /// Waits until something is there, then moves up to `most` deliveries into `into`.
     pub async fn receive(&self, into: &mut Vec<Delivery>, most: usize) {
-        loop {
-            let notified = self.bell.notified();
-            if self.take(into, most) > 0 {
-                return;
-            }
-            notified.await;
+        poll_fn(|cx| self.poll_receive(cx, into, most)).await;
+    }
+
+    /// [`receive`](Self::receive) for loops that poll by hand.
+    pub fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<Delivery>,
+        most: usize,
+    ) -> Poll<()> {
+        let mut queue = self.queue.lock();
+        if queue.take(into, most) > 0 {
+            return Poll::Ready(());
         }
+        queue.waits(cx.waker());
+        Poll::Pending
     }
 
     /// Waits until the node ends the session, and takes nothing: for sessions that nobody reads just now.
     pub async fn closed(&self) -> CloseReason {
-        loop {
-            let notified = self.bell.notified();
-            let closed = self.queue.lock().closed;
-            if let Some(why) = closed {
-                return why;
+        poll_fn(|cx| {
+            let mut queue = self.queue.lock();
+            if let Some(why) = queue.closed {
+                return Poll::Ready(why);
             }
-            notified.await;
-        }
+            queue.waits(cx.waker());
+            Poll::Pending
+        })
+        .await
     }
 
     /// Moves what is there now, up to `most` deliveries; returns how many.
     pub fn take(&self, into: &mut Vec<Delivery>, most: usize) -> usize {
-        let mut queue = self.queue.lock();
-        let n = queue.items.len().min(most);
-        for _ in 0..n {
-            let Some(item) = queue.items.pop_front() else {
-                break;
-            };
-            match item {
-                Delivery::Event(_) => queue.events -= 1,
-                Delivery::State(_) => queue.states -= 1,
-                Delivery::Signal(_) => queue.signals -= 1,
-                Delivery::Lagged { after, .. } => {
-                    queue.lagging = false;
-                    into.push(Delivery::Lagged {
-                        after,
-                        upto: queue.lag_upto,
-                    });
-                    continue;
-                }
-                Delivery::StateLost => queue.state_lost = false,
-                Delivery::Done { .. } | Delivery::Closed(_) => {}
-            }
-            into.push(item);
-        }
-        if !queue.items.is_empty() {
-            self.bell.notify_one();
-        }
-        n
+        self.queue.lock().take(into, most)
     }
 
     /// How many deliveries wait.
@@ -212,6 +209,40 @@ impl Mailbox {
 }
 
 impl Queue {
+    fn take(&mut self, into: &mut Vec<Delivery>, most: usize) -> usize {
+        let n = self.items.len().min(most);
+        for item in self.items.drain(..n) {
+            into.push(match item {
+                Delivery::Lagged { after, .. } => {
+                    self.lagging = false;
+                    Delivery::Lagged {
+                        after,
+                        upto: self.lag_upto,
+                    }
+                }
+                other => {
+                    match &other {
+                        Delivery::Event(_) => self.events -= 1,
+                        Delivery::State(_) => self.states -= 1,
+                        Delivery::Signal(_) => self.signals -= 1,
+                        Delivery::StateLost => self.state_lost = false,
+                        _ => {}
+                    }
+                    other
+                }
+            });
+        }
+        n
+    }
+
+    /// Remembers whom to wake.
+    fn waits(&mut self, reader: &Waker) {
+        match &mut self.reader {
+            Some(known) => known.clone_from(reader),
+            none => *none = Some(reader.clone()),
+        }
+    }
+
     /// Replaces all waiting events by one `Lagged` at the place of the first.
     fn overflow(&mut self, seq: Seq) {
         let mut first = None;

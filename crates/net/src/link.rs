@@ -169,9 +169,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Writes and reads until something happened. May be dropped at any point without loss.
     pub async fn turn(&mut self) -> Result<Turn, LinkError> {
-        if self.input.is_empty() {
-            self.input = BytesMut::new(); // Nothing is kept while nothing comes.
-        }
         poll_fn(|cx| self.poll_turn(cx)).await
     }
 
@@ -207,19 +204,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Ok(self.stream)
     }
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, LinkError>> {
+    /// [`turn`](Self::turn) for loops that poll by hand.
+    pub fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, LinkError>> {
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            self.input = BytesMut::new(); // Nothing is kept while nothing comes.
+        }
         loop {
             let written = self.poll_outbox(cx)?.is_ready();
             if self.crowded && self.has_room() {
                 return Poll::Ready(Ok(Turn::Room));
             }
-            let now = Instant::now();
-            let pause = self.bytes.paid_at(now).max(self.cost.paid_at(now));
+            let pause = if self.bytes.in_debt() || self.cost.in_debt() {
+                let now = Instant::now();
+                self.bytes.paid_at(now).max(self.cost.paid_at(now))
+            } else {
+                None
+            };
             if pause.is_none() && !self.ended {
                 if self.input.len() >= self.config.max_input {
                     return Poll::Ready(Err(LinkError::InputFull));
                 }
-                if let Poll::Ready(turn) = self.poll_input(cx, now) {
+                if let Poll::Ready(turn) = self.poll_input(cx) {
                     return Poll::Ready(turn);
                 }
             }
@@ -235,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    fn poll_input(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<Turn, LinkError>> {
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, LinkError>> {
         // On the stack, so that ten thousand idle connections hold no buffers.
         let mut buffer = [const { MaybeUninit::uninit() }; READ];
         let most = READ.min(self.config.max_input.saturating_sub(self.input.len()));
@@ -246,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             self.ended = true;
             return Poll::Ready(Ok(Turn::Closed));
         }
-        self.bytes.charge(read.len(), now);
+        self.bytes.charge(read.len(), Instant::now());
         self.input.extend_from_slice(read);
         Poll::Ready(Ok(Turn::Input))
     }
@@ -255,9 +260,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbox.is_empty() {
             let stream = &mut self.stream;
-            let written = self
-                .outbox
-                .slices(|slices| Pin::new(stream).poll_write_vectored(cx, slices));
+            let written = self.outbox.slices(|slices| match slices {
+                // A plain write is the cheaper system call.
+                [one] => Pin::new(stream).poll_write(cx, one),
+                many => Pin::new(stream).poll_write_vectored(cx, many),
+            });
             match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => {

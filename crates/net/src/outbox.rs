@@ -34,7 +34,9 @@ impl Outbox {
 
     /// Adds a piece unless more than `limit` bytes would wait.
     pub fn push(&mut self, piece: Bytes, limit: usize) -> Result<(), Overflow> {
-        if piece.len() <= SMALL {
+        // One alone goes out as it is; a second one behind it is worth a copy.
+        let alone = self.length == 0;
+        if piece.len() <= SMALL && !alone {
             return self.write(&piece, limit);
         }
         self.count(piece.len(), limit)?;
@@ -127,6 +129,14 @@ mod tests {
         assert_eq!((pieces, rest.as_slice()), (2, &bytes[10..]));
         outbox.advance(rest.len());
         assert!(outbox.is_empty() && outbox.pieces.is_empty());
+        let small = Bytes::from(vec![b'y'; 100]);
+        for _ in 0..3 {
+            outbox.push(small.clone(), 5000).unwrap();
+        }
+        outbox.slices(|slices| {
+            assert_eq!((slices.len(), slices[1].len()), (2, 200));
+            assert_eq!(slices[0].as_ptr(), small.as_ptr(), "one alone is not copied");
+        });
     }
 
     #[test]

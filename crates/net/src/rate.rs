@@ -43,10 +43,15 @@ impl Bucket {
     /// Takes `units` out, into debt if need be.
     pub fn charge(&mut self, units: usize, now: Instant) {
         if self.rate.per_second == 0 {
-            return;
+            return; // Never in debt.
         }
         self.fill(now);
         self.level -= units as f64;
+    }
+
+    /// Whether there was a debt when it was last looked at; without one there is none now.
+    pub fn in_debt(&self) -> bool {
+        self.level < 0.0
     }
 
     /// When the debt is paid; `None` if there is none now.
