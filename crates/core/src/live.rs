@@ -326,6 +326,11 @@ impl Live {
         self.sessions.get(&id)
     }
 
+    /// How many rooms somebody is in.
+    pub fn occupied_rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// The live half of a room.
     pub fn room(&self, id: ConversationId) -> Option<&RoomLive> {
         self.rooms.get(&id)

@@ -16,7 +16,8 @@ impl Session {
 
     /// Looks at the timers.
     pub async fn tick(&mut self) {
-        let config = self.server.config();
+        self.refresh();
+        let config = self.told.clone();
         let now = self.server.node.now();
         let ms = |seconds: u64| i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
         if self.me.is_none() {

@@ -19,6 +19,7 @@ mod modes;
 mod multiline;
 pub mod names;
 mod occupancy;
+mod refresh;
 mod refusal;
 mod registration;
 mod replay;

@@ -29,6 +29,8 @@ pub(crate) struct Registration {
     pub asked: bool,
     /// When the cursor was written.
     pub saved: Timestamp,
+    /// Counts as a connection that nobody knows (LUSERS).
+    pub stranger: Option<Arc<()>>,
 }
 
 /// Who proved to be who.
@@ -42,7 +44,7 @@ pub(crate) struct Signed {
 }
 
 impl Registration {
-    pub fn new(now: Timestamp) -> Self {
+    pub fn new(now: Timestamp, strangers: &Arc<()>) -> Self {
         Self {
             nick: None,
             user: None,
@@ -55,6 +57,7 @@ impl Registration {
             heard: now,
             asked: false,
             saved: now,
+            stranger: Some(strangers.clone()),
         }
     }
 }
@@ -154,8 +157,10 @@ async fn enter(s: &mut Session, signed: Signed, user: &str) {
     *signed_in.session.extra.write() = Some(Arc::new(Extra {
         signed_on: now,
         active: now.0.into(),
+        oper: false.into(),
         secure: s.client.channel.secure,
     }));
+    s.registration.stranger = None;
     let names = &s.server.names;
     s.me = Some(Me {
         nick: names.nick(&signed.account),
@@ -183,7 +188,7 @@ async fn enter(s: &mut Session, signed: Signed, user: &str) {
 
 fn welcome(s: &mut Session) {
     let server = s.server.clone();
-    let config = server.config();
+    let config = s.told.clone();
     let mask = s.me().mask.clone();
     let nick = s.me().nick.clone();
     // The nick is the account's; a client that asked for another one learns it from 001, and from NICK for those
@@ -208,7 +213,7 @@ fn welcome(s: &mut Session) {
     let name = server.name.clone();
     let middle = [name.as_str(), version, &user, &channel, &with_args];
     s.numeric_bare(Numeric::RPL_MYINFO, &middle);
-    for line in server.isupport().lines(&server.name, &nick) {
+    for line in server.isupport(&config).lines(&server.name, &nick) {
         s.reply(line);
     }
     crate::commands::server::lusers(s);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use parking_lot::{Mutex, RwLock};
 use sammen_core::live::Show;
@@ -23,7 +24,7 @@ pub struct Server {
     /// The node.
     pub node: Node,
     /// Settings; an operator's REHASH and SIGHUP replace them.
-    pub config: RwLock<Arc<Config>>,
+    config: RwLock<Arc<Config>>,
     /// How people and rooms are called.
     pub names: Names,
     /// Who may sign in, and with what.
@@ -36,6 +37,10 @@ pub struct Server {
     /// Since when it runs.
     pub(crate) started: Timestamp,
     whowas: Mutex<VecDeque<Gone>>,
+    /// Connections that have not signed in: one for each clone but the first.
+    pub(crate) strangers: Arc<()>,
+    /// Most people at once, since the start.
+    pub(crate) most: AtomicUsize,
     /// Reads the configuration anew (REHASH), if the binary gave a way to.
     pub(crate) rehash: RwLock<Option<Rehash>>,
 }
@@ -78,6 +83,8 @@ impl Server {
             policy_plain: Arc::new(policy),
             name,
             whowas: Mutex::default(),
+            strangers: Arc::new(()),
+            most: AtomicUsize::new(0),
             rehash: RwLock::new(None),
         }))
     }
@@ -92,14 +99,23 @@ impl Server {
         self.config.read().clone()
     }
 
+    /// Takes in other settings. Sessions tell their clients at the next look at their timers, within seconds.
+    pub fn reconfigure(&self, config: Config) {
+        *self.config.write() = Arc::new(config);
+    }
+
     /// Sets how REHASH reads the configuration.
     pub fn on_rehash(&self, read: Rehash) {
         *self.rehash.write() = Some(read);
     }
 
     /// What CAP LS offers on a connection, with values.
-    pub(crate) fn caps(&self, mechanisms: &str, secure: bool) -> (CapSet, CapValues) {
-        let config = self.config();
+    pub(crate) fn caps(
+        &self,
+        config: &Config,
+        mechanisms: &str,
+        secure: bool,
+    ) -> (CapSet, CapValues) {
         let mut caps: CapSet = Cap::ALL.iter().copied().collect();
         // Rooms keep their address: there is nothing to tell of.
         caps.remove(Cap::ChannelRename);
@@ -134,8 +150,7 @@ impl Server {
     }
 
     /// What 005 tells.
-    pub(crate) fn isupport(&self) -> Isupport {
-        let config = self.config();
+    pub(crate) fn isupport(&self, config: &Config) -> Isupport {
         let table = &modes::CHANNEL;
         let mut out = Isupport::new();
         out.set("NETWORK", &config.network)

@@ -89,6 +89,8 @@ pub(crate) struct Extra {
     /// Unix milliseconds of the last message.
     pub active: std::sync::atomic::AtomicI64,
     pub secure: bool,
+    /// An IRC operator, just now.
+    pub oper: std::sync::atomic::AtomicBool,
 }
 
 /// One connection's state.
@@ -108,6 +110,8 @@ pub struct Session {
     pub(crate) capture: Option<Capture>,
     ended: bool,
     pub(crate) next_batch: u32,
+    /// The settings that the client knows.
+    pub(crate) told: Arc<crate::Config>,
     /// What is being shown was caused by this session: part of the answer at hand, if there is one.
     pub(crate) own_event: bool,
 }
@@ -115,7 +119,8 @@ pub struct Session {
 impl Session {
     /// A connection that has said nothing yet.
     pub fn new(server: Arc<Server>, client: Client) -> Self {
-        let registration = Registration::new(server.node.now());
+        let registration = Registration::new(server.node.now(), &server.strangers);
+        let told = server.config();
         Self {
             server,
             client,
@@ -130,6 +135,7 @@ impl Session {
             capture: None,
             ended: false,
             next_batch: 0,
+            told,
             own_event: false,
         }
     }
@@ -165,6 +171,7 @@ impl Session {
         if self.ended {
             return;
         }
+        self.refresh();
         if std::str::from_utf8(raw).is_err() {
             let word = raw.split(|b| *b == b' ').find(|w| !w.starts_with(b"@"));
             let verb = word
@@ -326,6 +333,18 @@ impl Session {
             session: Some(me.session.id),
             device: Some(me.device.id),
             inbound: None,
+        }
+    }
+
+    /// Becomes an operator, or steps down.
+    pub(crate) fn set_oper(&mut self, oper: bool) {
+        let me = self.me_mut();
+        me.oper = oper;
+        let extra = me.session.extra.read().clone();
+        if let Some(extra) = extra.and_then(|e| e.downcast::<Extra>().ok()) {
+            extra
+                .oper
+                .store(oper, std::sync::atomic::Ordering::Relaxed);
         }
     }
 

@@ -75,7 +75,7 @@ impl Protocols {
 
     /// Takes in what can change while it runs.
     pub fn reload(&self, config: &Config, addresses: &Addresses) {
-        *self.irc.config.write() = Arc::new(irc(config, addresses));
+        self.irc.reconfigure(irc(config, addresses));
     }
 }
 

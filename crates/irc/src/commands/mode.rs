@@ -360,7 +360,7 @@ fn user(s: &mut Session, target: &str, asked: Option<&str>) {
     }
     // All of them follow from the account and the connection, but for stepping down.
     if parsed.changes.iter().any(|c| c.mode == 'o' && !c.set) && s.me().oper {
-        s.me_mut().oper = false;
+        s.set_oper(false);
         let nick = s.me().nick.clone();
         let line = crate::wire::Line::new(&nick)
             .cmd("MODE")

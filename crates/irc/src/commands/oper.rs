@@ -24,7 +24,7 @@ pub(crate) async fn oper(s: &mut Session, m: &Message<'_>) {
     if !crate::login::with_password(s, &name, &password).await {
         return s.numeric(Numeric::ERR_PASSWDMISMATCH, &[], "Password incorrect");
     }
-    s.me_mut().oper = true;
+    s.set_oper(true);
     s.numeric(Numeric::RPL_YOUREOPER, &[], "You are now an IRC operator");
     let nick = s.me().nick.clone();
     let line = Line::new(&nick).cmd("MODE").param(&nick).param("+o");
@@ -93,15 +93,11 @@ pub(crate) async fn rehash(s: &mut Session, _: &Message<'_>) {
         return;
     }
     let server = s.server.clone();
-    let before = server.isupport();
     let read = server.rehash.read().as_ref().and_then(|read| read());
     let Some(config) = read else {
         return s.notice("There is no configuration to read anew");
     };
-    *server.config.write() = Arc::new(config);
+    server.reconfigure(config);
     s.numeric(Numeric::RPL_REHASHING, &["configuration"], "Rehashing");
-    let nick = s.me().nick.clone();
-    for line in before.diff(&server.isupport(), &server.name, &nick) {
-        s.reply(line);
-    }
+    s.refresh();
 }

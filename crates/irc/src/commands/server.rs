@@ -1,6 +1,9 @@
 //! About the server: LUSERS, MOTD, VERSION, TIME, INFO, ADMIN, STATS, LINKS, MAP, HELP.
 
-use crate::session::Session;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::session::{Extra, Session};
 use crate::wire::caps::Cap;
 use crate::wire::{Message, Numeric};
 
@@ -8,31 +11,53 @@ pub(crate) async fn lusers_command(s: &mut Session, _: &Message<'_>) {
     lusers(s);
 }
 
+/// People are counted, not their clients: who is on XMPP only is a user as well.
 pub(crate) fn lusers(s: &mut Session) {
-    let (people, connections) = s.server.node.live(|live| {
+    let (people, opers, rooms) = s.server.node.live(|live| {
         let mut people: Vec<_> = live.all().map(|s| &s.account).collect();
-        let connections = people.len();
         people.sort_unstable();
         people.dedup();
-        (people.len(), connections)
+        let oper = |s: &Arc<sammen_core::live::Session>| {
+            let extra = s.extra.read().clone();
+            extra
+                .and_then(|e| e.downcast::<Extra>().ok())
+                .is_some_and(|e| e.oper.load(Ordering::Relaxed))
+        };
+        let opers = live.all().filter(|s| oper(s)).count();
+        (people.len(), opers, live.occupied_rooms())
     });
+    let most = s
+        .server
+        .most
+        .fetch_max(people, Ordering::Relaxed)
+        .max(people);
+    let strangers = Arc::strong_count(&s.server.strangers).saturating_sub(1);
     let text = format!("There are {people} users and 0 invisible on 1 servers");
     s.numeric(Numeric::RPL_LUSERCLIENT, &[], &text);
-    s.numeric(Numeric::RPL_LUSEROP, &["0"], "operators online");
-    s.numeric(Numeric::RPL_LUSERUNKNOWN, &["0"], "unknown connections");
-    let rooms = s.me().rooms.len().to_string();
-    s.numeric(
-        Numeric::RPL_LUSERCHANNELS,
-        &[&rooms],
-        "channels that you are in",
-    );
+    // RFC 2812 §5.1: these three only where the number is not zero.
+    for (numeric, count, text) in [
+        (Numeric::RPL_LUSEROP, opers, "operator(s) online"),
+        (
+            Numeric::RPL_LUSERUNKNOWN,
+            strangers,
+            "unknown connection(s)",
+        ),
+        (Numeric::RPL_LUSERCHANNELS, rooms, "channels formed"),
+    ] {
+        if count > 0 {
+            s.numeric(numeric, &[&count.to_string()], text);
+        }
+    }
     let text = format!("I have {people} clients and 0 servers");
     s.numeric(Numeric::RPL_LUSERME, &[], &text);
-    let count = connections.to_string();
-    let text = format!("Current local users {count}, max {count}");
-    s.numeric(Numeric::RPL_LOCALUSERS, &[&count, &count], &text);
-    let text = format!("Current global users {count}, max {count}");
-    s.numeric(Numeric::RPL_GLOBALUSERS, &[&count, &count], &text);
+    let (count, most) = (people.to_string(), most.to_string());
+    for (numeric, which) in [
+        (Numeric::RPL_LOCALUSERS, "local"),
+        (Numeric::RPL_GLOBALUSERS, "global"),
+    ] {
+        let text = format!("Current {which} users {count}, max {most}");
+        s.numeric(numeric, &[&count, &most], &text);
+    }
 }
 
 pub(crate) async fn motd_command(s: &mut Session, _: &Message<'_>) {
@@ -57,7 +82,7 @@ pub(crate) async fn version(s: &mut Session, _: &Message<'_>) {
     let text = "one account, one log, every protocol";
     s.numeric(Numeric::RPL_VERSION, &[crate::VERSION, &server.name], text);
     let nick = s.nick().to_owned();
-    for line in server.isupport().lines(&server.name, &nick) {
+    for line in server.isupport(&s.told).lines(&server.name, &nick) {
         s.reply(line);
     }
 }
@@ -70,7 +95,7 @@ pub(crate) async fn isupport(s: &mut Session, _: &Message<'_>) {
         let line = s.server_line("BATCH").param(format!("+{batch}"));
         s.reply(line.param("draft/isupport"));
     }
-    for line in server.isupport().lines(&server.name, &nick) {
+    for line in server.isupport(&s.told).lines(&server.name, &nick) {
         s.reply(match &batch {
             Some(batch) => line.tag("batch", batch),
             None => line,

@@ -261,7 +261,8 @@ impl CapValues {
         )
     }
 
-    fn get(&self, cap: Cap) -> Option<&str> {
+    /// The value of one.
+    pub fn get(&self, cap: Cap) -> Option<&str> {
         self.0
             .iter()
             .find(|(c, _)| *c == cap)

@@ -11,6 +11,7 @@ mod hostile;
 mod messages;
 mod people;
 mod rooms;
+mod settings;
 mod sign_in;
 mod translation;
 mod websocket;
