@@ -335,6 +335,17 @@ fn room_change(s: &mut Session, a: &Arc<Announced>, change: &RoomChange) {
             if !bytes.is_empty() {
                 s.emit(bytes);
             }
+            if let (RoomChange::Name(name), Some(room)) = (change, a.convo.conversation.room())
+                && a.origin != Some(s.id())
+            {
+                let change = crate::commands::metadata::Change {
+                    of: room.clone(),
+                    key: crate::commands::setname::DISPLAY_NAME.to_owned(),
+                    value: Some(out::one_line(name)).filter(|n| !n.is_empty()),
+                    by: a.event.author.clone(),
+                };
+                crate::commands::metadata::told(s, &change);
+            }
         }
     }
 }

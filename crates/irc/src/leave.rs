@@ -66,6 +66,7 @@ impl Session {
     /// Ends the signed-in half. Memberships stay.
     pub async fn leave(&mut self) {
         self.save().await;
+        crate::commands::monitor::clear(self);
         let Some(me) = self.me.take() else { return };
         let node = self.server.node.clone();
         if me.account.is_guest() {

@@ -32,25 +32,7 @@ pub(crate) fn occupant(s: &mut Session, change: &OccupantChange) {
             mode_lines(s, &source, &channel, &changes, None);
         }
         OccupantKind::Entered | OccupantKind::Updated | OccupantKind::Absent if !own => {
-            if !s.has(Cap::AwayNotify) {
-                return;
-            }
-            let away = away_of(change);
-            let told = s.me().told_away.get(&change.who).copied();
-            // Not told anything yet: they are taken to be here.
-            if told.unwrap_or(change.kind == OccupantKind::Entered) == away.is_some() {
-                return;
-            }
-            let known = &mut s.me_mut().told_away;
-            if known.len() > 20_000 {
-                known.clear();
-            }
-            known.insert(change.who.clone(), away.is_some());
-            let line = Line::new(s.server.names.mask(&change.who)).cmd("AWAY");
-            s.emit_line(match away {
-                Some(text) => line.trailing(text),
-                None => line,
-            });
+            away(s, change);
         }
         OccupantKind::Destroyed if own => {
             s.me_mut().rooms.remove(&id);
@@ -74,6 +56,33 @@ pub(crate) fn occupant(s: &mut Session, change: &OccupantChange) {
         }
         _ => {}
     }
+    // Who is in a room with someone sees when they are here, contact or not.
+    if !own {
+        crate::commands::monitor::presence(s, &change.who);
+    }
+}
+
+/// away-notify.
+fn away(s: &mut Session, change: &OccupantChange) {
+    if !s.has(Cap::AwayNotify) {
+        return;
+    }
+    let away = away_of(change);
+    let told = s.me().told_away.get(&change.who).copied();
+    // Not told anything yet: they are taken to be here.
+    if told.unwrap_or(change.kind == OccupantKind::Entered) == away.is_some() {
+        return;
+    }
+    let known = &mut s.me_mut().told_away;
+    if known.len() > 20_000 {
+        known.clear();
+    }
+    known.insert(change.who.clone(), away.is_some());
+    let line = Line::new(s.server.names.mask(&change.who)).cmd("AWAY");
+    s.emit_line(match away {
+        Some(text) => line.trailing(text),
+        None => line,
+    });
 }
 
 /// Why someone is not attentive in a room; `None` where a session of theirs is.

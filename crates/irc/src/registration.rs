@@ -29,6 +29,10 @@ pub(crate) struct Registration {
     pub asked: bool,
     /// When the cursor was written.
     pub saved: Timestamp,
+    /// Metadata keys that this session wants to hear of.
+    pub subscribed: Vec<String>,
+    /// Metadata that was set before it was known who comes in.
+    pub metadata: Vec<(String, Option<String>)>,
     /// Counts as a connection that nobody knows (LUSERS).
     pub stranger: Option<Arc<()>>,
 }
@@ -57,6 +61,8 @@ impl Registration {
             heard: now,
             asked: false,
             saved: now,
+            subscribed: Vec::new(),
+            metadata: Vec::new(),
             stranger: Some(strangers.clone()),
         }
     }
@@ -177,12 +183,13 @@ async fn enter(s: &mut Session, signed: Signed, user: &str) {
         away: s.registration.away.clone(),
         told_away: HashMap::new(),
         monitor: Vec::new(),
-        subscribed: Vec::new(),
         encrypted: HashMap::new(),
         oper: false,
     });
     tracing::info!(protocol = "irc", account = %s.me().account, "{} signed in", s.me().account);
+    crate::commands::metadata::settle(s).await;
     welcome(s);
+    crate::commands::metadata::own(s).await;
     replay::come_back(s, signed_in.seq).await;
 }
 

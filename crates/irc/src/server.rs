@@ -1,12 +1,12 @@
 //! One node's IRC side: what all its connections share.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use parking_lot::{Mutex, RwLock};
 use sammen_core::live::Show;
-use sammen_core::{Address, Domain, Node, Timestamp};
+use sammen_core::{Address, Domain, Node, SessionId, Timestamp};
 use sammen_net::accounts::Accounts;
 use sammen_net::sasl::Policy;
 
@@ -36,6 +36,8 @@ pub struct Server {
     pub name: String,
     /// Since when it runs.
     pub(crate) started: Timestamp,
+    /// Which sessions monitor whom.
+    pub(crate) watchers: RwLock<HashMap<Address, Vec<SessionId>>>,
     whowas: Mutex<VecDeque<Gone>>,
     /// Connections that have not signed in: one for each clone but the first.
     pub(crate) strangers: Arc<()>,
@@ -82,6 +84,7 @@ impl Server {
             policy: with_tls,
             policy_plain: Arc::new(policy),
             name,
+            watchers: RwLock::default(),
             whowas: Mutex::default(),
             strangers: Arc::new(()),
             most: AtomicUsize::new(0),
@@ -141,7 +144,7 @@ impl Server {
         values.set(
             Cap::Metadata2,
             format!(
-                "max-subs={},max-keys={}",
+                "before-connect,max-subs={},max-keys={}",
                 crate::commands::metadata::MAX_SUBS,
                 crate::commands::metadata::MAX_KEYS
             ),

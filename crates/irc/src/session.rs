@@ -75,9 +75,7 @@ pub(crate) struct Me {
     pub away: Option<String>,
     /// Whom clients were told to be away (by AWAY lines).
     pub told_away: HashMap<Address, bool>,
-    pub monitor: Vec<Address>,
-    /// Metadata keys that this session wants to hear of.
-    pub subscribed: Vec<String>,
+    pub monitor: Vec<crate::commands::monitor::Watched>,
     /// The latest conversation-author pairs whose encrypted events were told.
     pub encrypted: HashMap<ConversationId, Address>,
     pub oper: bool,
@@ -342,9 +340,7 @@ impl Session {
         me.oper = oper;
         let extra = me.session.extra.read().clone();
         if let Some(extra) = extra.and_then(|e| e.downcast::<Extra>().ok()) {
-            extra
-                .oper
-                .store(oper, std::sync::atomic::Ordering::Relaxed);
+            extra.oper.store(oper, std::sync::atomic::Ordering::Relaxed);
         }
     }
 

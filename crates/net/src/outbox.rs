@@ -135,7 +135,11 @@ mod tests {
         }
         outbox.slices(|slices| {
             assert_eq!((slices.len(), slices[1].len()), (2, 200));
-            assert_eq!(slices[0].as_ptr(), small.as_ptr(), "one alone is not copied");
+            assert_eq!(
+                slices[0].as_ptr(),
+                small.as_ptr(),
+                "one alone is not copied"
+            );
         });
     }
 

@@ -10,9 +10,7 @@ use crate::wire::{Line, Message, Numeric, casemap};
 
 pub(crate) async fn cap(s: &mut Session, m: &Message<'_>) {
     let mechanisms = s.mechanisms();
-    let (offered, values) = s
-        .server
-        .caps(&s.told, &mechanisms, s.client.channel.secure);
+    let (offered, values) = s.server.caps(&s.told, &mechanisms, s.client.channel.secure);
     let nick = s.nick().to_owned();
     let name = s.server.name.clone();
     match CapCommand::parse(m.text(0).unwrap_or(""), m.text(1)) {

@@ -95,7 +95,7 @@ commands! {
     "LUSERS" 0 inside server::lusers_command;
     "MAP" 0 inside server::map;
     "MARKREAD" 1 inside markread::handle;
-    "METADATA" 2 inside metadata::handle;
+    "METADATA" 2 any metadata::handle;
     "MODE" 1 inside mode::handle;
     "MONITOR" 1 inside monitor::handle;
     "MOTD" 0 inside server::motd_command;

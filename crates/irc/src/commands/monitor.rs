@@ -1,7 +1,8 @@
 //! MONITOR and extended-monitor: who is here, as far as they let this account see it.
 
-use sammen_core::Address;
+use sammen_core::{Address, SessionId};
 
+use crate::server::Server;
 use crate::session::Session;
 use crate::wire::caps::Cap;
 use crate::wire::{Line, Message, Numeric};
@@ -12,23 +13,25 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
         "-" => {
             for nick in m.text(1).unwrap_or("").split(',') {
                 if let Some(who) = s.server.names.person(nick) {
-                    s.me_mut().monitor.retain(|w| *w != who);
+                    let id = s.id();
+                    s.me_mut().monitor.retain(|w| w.who != who);
+                    unwatch(&s.server, &who, id);
                 }
             }
         }
-        "C" | "c" => s.me_mut().monitor.clear(),
+        "C" | "c" => clear(s),
         "L" | "l" => {
             let nicks: Vec<_> = s
                 .me()
                 .monitor
                 .iter()
-                .map(|w| s.server.names.nick(w))
+                .map(|w| s.server.names.nick(&w.who))
                 .collect();
             lists(s, Numeric::RPL_MONLIST, &nicks);
             s.numeric(Numeric::RPL_ENDOFMONLIST, &[], "End of MONITOR list");
         }
         "S" | "s" => {
-            let all = s.me().monitor.clone();
+            let all: Vec<_> = s.me().monitor.iter().map(|w| w.who.clone()).collect();
             tell(s, &all);
         }
         _ => {}
@@ -44,7 +47,7 @@ fn add(s: &mut Session, nicks: &str) {
             unknown.push(nick.to_owned());
             continue;
         };
-        if s.me().monitor.contains(&who) {
+        if s.me().monitor.iter().any(|w| w.who == who) {
             continue;
         }
         if s.me().monitor.len() >= most {
@@ -56,7 +59,14 @@ fn add(s: &mut Session, nicks: &str) {
             );
             break;
         }
-        s.me_mut().monitor.push(who.clone());
+        let id = s.id();
+        s.me_mut().monitor.push(Watched {
+            who: who.clone(),
+            told: None,
+        });
+        let mut watchers = s.server.watchers.write();
+        watchers.entry(who.clone()).or_default().push(id);
+        drop(watchers);
         new.push(who);
     }
     tell(s, &new);
@@ -65,16 +75,47 @@ fn add(s: &mut Session, nicks: &str) {
     }
 }
 
+/// Someone on a MONITOR list.
+pub(crate) struct Watched {
+    pub who: Address,
+    /// As the client was told: not here, or here and whether away.
+    told: Option<bool>,
+}
+
+fn unwatch(server: &Server, who: &Address, id: SessionId) {
+    let mut watchers = server.watchers.write();
+    if let Some(sessions) = watchers.get_mut(who) {
+        sessions.retain(|s| *s != id);
+        if sessions.is_empty() {
+            watchers.remove(who);
+        }
+    }
+}
+
+/// Empties the list; the end of a session does so, too.
+pub(crate) fn clear(s: &mut Session) {
+    let Some(me) = &mut s.me else { return };
+    let id = me.session.id;
+    for watched in std::mem::take(&mut me.monitor) {
+        unwatch(&s.server, &watched.who, id);
+    }
+}
+
+/// Whether the client wants to hear more of someone than whether they are here.
+pub(crate) fn follows(s: &Session, who: &Address) -> bool {
+    s.has(Cap::ExtendedMonitor) && s.me().monitor.iter().any(|w| w.who == *who) && s.may_see(who)
+}
+
 fn tell(s: &mut Session, people: &[Address]) {
     let (mut here, mut gone) = (Vec::new(), Vec::new());
     for who in people {
         let now = s.server.presence(who).filter(|_| s.may_see(who));
-        if let Some(away) = now {
-            s.me_mut().told_away.insert(who.clone(), away.is_some());
-            here.push(s.server.names.mask(who));
-        } else {
-            s.me_mut().told_away.remove(who);
-            gone.push(s.server.names.nick(who));
+        if let Some(watched) = s.me_mut().monitor.iter_mut().find(|w| w.who == *who) {
+            watched.told = now.as_ref().map(Option::is_some);
+        }
+        match now {
+            Some(_) => here.push(s.server.names.mask(who)),
+            None => gone.push(s.server.names.nick(who)),
         }
     }
     lists(s, Numeric::RPL_MONONLINE, &here);
@@ -102,38 +143,37 @@ fn lists(s: &mut Session, numeric: Numeric, words: &[String]) {
 
 /// The presence of someone changed: told to those who monitor them.
 pub(crate) fn presence(s: &mut Session, who: &Address) {
-    if !s.me().monitor.contains(who) {
+    let Some(at) = s.me().monitor.iter().position(|w| w.who == *who) else {
+        return;
+    };
+    let now = s.server.presence(who).filter(|_| s.may_see(who));
+    let away = now.as_ref().map(Option::is_some);
+    let Some(watched) = s.me_mut().monitor.get_mut(at) else {
+        return;
+    };
+    let told = std::mem::replace(&mut watched.told, away);
+    if told == away {
         return;
     }
-    let now = s.server.presence(who).filter(|_| s.may_see(who));
-    let told = s.me_mut().told_away.get(who).copied();
-    let nick = s.server.names.nick(who);
     let mask = s.server.names.mask(who);
-    match now {
-        // They are known to be gone.
-        None if told.is_none() => {}
-        None => {
-            s.me_mut().told_away.remove(who);
-            let line = s.numeric_line(Numeric::RPL_MONOFFLINE, &[]).trailing(nick);
-            s.emit_line(line);
-        }
-        Some(away) => {
-            s.me_mut().told_away.insert(who.clone(), away.is_some());
-            if told.is_none() {
-                let line = s.numeric_line(Numeric::RPL_MONONLINE, &[]).trailing(&mask);
-                s.emit_line(line);
-            }
-            if s.has(Cap::ExtendedMonitor)
-                && s.has(Cap::AwayNotify)
-                && told.unwrap_or(false) != away.is_some()
-            {
-                let line = Line::new(&mask).cmd("AWAY");
-                s.emit_line(match away {
-                    Some(text) => line.trailing(text),
-                    None => line,
-                });
-            }
-        }
+    let Some(text) = now else {
+        let nick = s.server.names.nick(who);
+        let line = s.numeric_line(Numeric::RPL_MONOFFLINE, &[]).trailing(nick);
+        return s.emit_line(line);
+    };
+    if told.is_none() {
+        let line = s.numeric_line(Numeric::RPL_MONONLINE, &[]).trailing(&mask);
+        s.emit_line(line);
+    }
+    // Who shares a room was told there (away-notify).
+    let known = s.me().told_away.get(who).copied();
+    let known = known.unwrap_or(told.unwrap_or(false));
+    if s.has(Cap::ExtendedMonitor) && s.has(Cap::AwayNotify) && known != text.is_some() {
+        let line = Line::new(&mask).cmd("AWAY");
+        s.emit_line(match text {
+            Some(text) => line.trailing(text),
+            None => line,
+        });
     }
 }
 
@@ -157,12 +197,13 @@ impl Session {
         let allowed = node
             .contacts(me)
             .is_ok_and(|c| c.get(who).is_some_and(|c| c.sees));
-        allowed
-            || self
-                .me()
-                .rooms
-                .values()
-                .any(|inside| self.in_room_with(inside, who))
+        allowed || self.shares_a_room(who)
+    }
+
+    /// Whether someone is in one of this session's rooms.
+    pub(crate) fn shares_a_room(&self, who: &Address) -> bool {
+        let mut rooms = self.me().rooms.values();
+        rooms.any(|inside| self.in_room_with(inside, who))
     }
 
     fn in_room_with(&self, inside: &crate::session::Inside, who: &Address) -> bool {

@@ -1,6 +1,6 @@
 //! People: presence, MONITOR, contacts, blocking, names, WHOIS, operators.
 
-use crate::world::{MODERN, World, none, one};
+use crate::world::{MODERN, PASSWORD, World, none, one};
 
 #[tokio::test]
 async fn presence_is_for_those_who_may_see_it() {
@@ -194,4 +194,110 @@ async fn alice_switches_her_typing_off() {
         &alice.does("PRIVMSG *sammen :settings").await,
         "receipts on; typing off; last-seen on; retention 30 days",
     );
+}
+
+#[tokio::test]
+async fn a_display_name_is_the_name_that_setname_sets_and_a_rooms_is_its_name() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    bob.does("METADATA * SUB display-name").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    alice.syncs().await;
+    let set = alice.does("METADATA * SET display-name :Alice A.").await;
+    one(&set, " 761 alice * display-name * :Alice A.");
+    let told = bob.syncs().await;
+    one(&told, ":alice!alice@example.org SETNAME :Alice A.");
+    one(
+        &told,
+        ":alice!alice@example.org METADATA alice display-name * :Alice A.",
+    );
+    alice.does("SETNAME :Alice B.").await;
+    one(
+        &bob.syncs().await,
+        "METADATA alice display-name * :Alice B.",
+    );
+    let got = bob.does("METADATA alice GET display-name").await;
+    one(&got, " 761 bob alice display-name * :Alice B.");
+    let set = alice
+        .does("METADATA #town SET display-name :The Town")
+        .await;
+    one(&set, " 761 alice #town display-name * :The Town");
+    one(
+        &bob.syncs().await,
+        "METADATA #town display-name * :The Town",
+    );
+    let synced = bob.does("METADATA #town SYNC").await;
+    one(&synced, "METADATA #town display-name * :The Town");
+    one(&synced, "METADATA alice display-name * :Alice B.");
+    let mut phone = world.enters("alice/phone", "").await;
+    one(
+        &phone.does("WHOIS alice").await,
+        " 311 alice alice alice example.org * :Alice B.",
+    );
+    for n in 0..50 {
+        alice.does(&format!("METADATA * SET key{n} x")).await;
+    }
+    one(
+        &alice.does("METADATA * SET one-more x").await,
+        "FAIL METADATA LIMIT_REACHED",
+    );
+}
+
+#[tokio::test]
+async fn metadata_before_connecting_holds_afterwards() {
+    let world = World::new().await;
+    let mut alice = world.stranger();
+    for line in [
+        "CAP REQ :draft/metadata-2 batch standard-replies",
+        "METADATA * SUB avatar display-name",
+        "METADATA * SET avatar :https://x.y/z",
+        "METADATA bob SET avatar :mine",
+        "METADATA * LIST",
+    ] {
+        alice.sends(line).await;
+    }
+    let lines = alice.syncs().await;
+    one(&lines, " 770 * avatar display-name");
+    one(&lines, " 761 * * avatar * :https://x.y/z");
+    one(&lines, "FAIL METADATA INVALID_TARGET bob");
+    one(&lines, "FAIL METADATA SUBCOMMAND_INVALID LIST");
+    alice.signs_in("alice", PASSWORD, "").await;
+    let lines = alice.syncs().await;
+    let at = |part: &str| lines.iter().position(|l| l.contains(part)).unwrap();
+    assert!(at(" 001 ") < at("METADATA alice avatar * :https://x.y/z"));
+    one(
+        &alice.does("METADATA * SUBS").await,
+        " 772 alice avatar display-name",
+    );
+}
+
+#[tokio::test]
+async fn who_shares_a_room_is_monitored_without_being_a_contact() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    one(&bob.does("MONITOR + alice").await, " 730 bob :alice!");
+    alice.does("AWAY :tea").await;
+    one(&bob.syncs().await, ":alice!alice@example.org AWAY :tea");
+    alice.sends("QUIT").await;
+    alice.rest().await;
+    (&mut alice.task).await.unwrap();
+    one(&bob.syncs().await, " 731 bob :alice");
+    let mut alice = world.enters("alice", MODERN).await;
+    one(&bob.syncs().await, " 730 bob :alice!");
+    // Out of the room she is out of sight, and so is her name.
+    alice.does("PART #town").await;
+    bob.syncs().await;
+    alice.does("SETNAME :Alice A.").await;
+    none(&bob.syncs().await, "SETNAME");
+    bob.does("MONITOR C").await;
+    bob.does("JOIN #other").await;
+    alice.does("JOIN #other").await;
+    bob.does("MONITOR + alice").await;
+    alice.does("SETNAME :Alice B.").await;
+    one(&bob.syncs().await, "SETNAME :Alice B.");
 }
