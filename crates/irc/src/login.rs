@@ -283,6 +283,17 @@ fn answer(s: &mut Session, answer: Answer) {
 
 /// Signs in with a password in clear (PASS); `false` where it is refused.
 pub(crate) async fn with_password(s: &mut Session, name: &str, password: &Secret) -> bool {
+    s.registration.signed = check(s, name, password).await;
+    s.registration.signed.is_some()
+}
+
+/// Whose main passphrase this is; app passwords are nobody's here.
+pub(crate) async fn passphrase_of(s: &Session, name: &str, password: &Secret) -> Option<Address> {
+    let signed = check(s, name, password).await?;
+    signed.credential.is_none().then_some(signed.account)
+}
+
+async fn check(s: &Session, name: &str, password: &Secret) -> Option<Signed> {
     let message = Secret::new(format!("\0{name}\0{}", password.expose()));
     let (sasl, step) = Sasl::start(
         s.policy().clone(),
@@ -295,13 +306,12 @@ pub(crate) async fn with_password(s: &mut Session, name: &str, password: &Secret
     match run(s, &mut exchange, step).await {
         Outcome::Success(success) => {
             settle_attempt(s, &mut exchange, Ok(()));
-            s.registration.signed = signed(&mut exchange, &success);
-            s.registration.signed.is_some()
+            signed(&mut exchange, &success)
         }
         Outcome::Failure(failure) => {
             settle_attempt(s, &mut exchange, Err(failure));
-            false
+            None
         }
-        Outcome::Challenge(_) => false,
+        Outcome::Challenge(_) => None,
     }
 }

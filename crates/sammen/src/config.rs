@@ -164,6 +164,8 @@ pub struct Irc {
     pub network: String,
     /// What everyone reads who comes in.
     pub motd: String,
+    /// The address of the network's picture, for apps that show one.
+    pub icon: Option<String>,
     /// For so many days clients that came in clear remember to use TLS (IRCv3 sts); 0 tells them nothing.
     pub sts_days: u32,
     /// Commands a second that a client may send for long; 0 is without limit. More waits and is not lost.
@@ -287,6 +289,7 @@ impl Default for Irc {
             listen: vec![any(6697, Security::Tls)],
             network: "Sammen".into(),
             motd: String::new(),
+            icon: None,
             sts_days: 0,
             commands_per_second: 20,
             commands_burst: 200,
@@ -412,6 +415,11 @@ impl Config {
             if listen.iter().any(|l| l.security == Security::Starttls) {
                 bail!("{section}.listen: only XMPP knows \"starttls\"; use \"tls\" or \"plain\"");
             }
+        }
+        if let Some(icon) = &self.irc.icon
+            && (!icon.starts_with("https://") || icon.len() > 200)
+        {
+            bail!("irc.icon: {icon:?} is not an https address of at most 200 bytes");
         }
         let everyone = [
             ("xmpp", &self.xmpp.listen),

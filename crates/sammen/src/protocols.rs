@@ -103,6 +103,7 @@ fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
     sammen_irc::Config {
         network: config.irc.network.clone(),
         motd: config.irc.motd.lines().map(str::to_owned).collect(),
+        icon: config.irc.icon.clone(),
         commands_per_second: config.irc.commands_per_second,
         commands_burst: config.irc.commands_burst,
         guests: config.accounts.guests,

@@ -61,7 +61,11 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     } else {
         Some(Selector::Any)
     };
-    let (Some(limit), Some(first), Some(second)) = (limit, first, second) else {
+    let Some(limit) = limit else {
+        let text = "The limit is a number";
+        return s.fail("CHATHISTORY", codes::INVALID_PARAMS, &[&sub], text);
+    };
+    let (Some(first), Some(second)) = (first, second) else {
         let text = "A selector is msgid=… or timestamp=…";
         return s.fail("CHATHISTORY", codes::INVALID_PARAMS, &[&sub], text);
     };

@@ -25,6 +25,7 @@ pub(crate) mod mode;
 pub(crate) mod monitor;
 pub(crate) mod names;
 pub(crate) mod oper;
+pub(crate) mod passphrase;
 pub(crate) mod privmsg;
 pub(crate) mod redact;
 pub(crate) mod register;

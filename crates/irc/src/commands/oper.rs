@@ -21,7 +21,7 @@ pub(crate) async fn oper(s: &mut Session, m: &Message<'_>) {
         return s.numeric(Numeric::ERR_NOOPERHOST, &[], text);
     }
     let (name, password) = (name.to_owned(), Secret::new(password));
-    if !crate::login::with_password(s, &name, &password).await {
+    if crate::login::passphrase_of(s, &name, &password).await != Some(s.account()) {
         return s.numeric(Numeric::ERR_PASSWDMISMATCH, &[], "Password incorrect");
     }
     s.set_oper(true);

@@ -12,6 +12,7 @@ pub(crate) fn is_service(nick: &str) -> bool {
 
 /// `NICKSERV …`, `NS …`.
 pub(crate) async fn command(s: &mut Session, m: &Message<'_>) {
+    // The last one may hold blanks.
     let text = m.words(0).collect::<Vec<_>>().join(" ");
     words(s, "NickServ", &text).await;
 }
@@ -34,6 +35,7 @@ pub(crate) async fn words(s: &mut Session, service: &str, text: &str) {
         "settings" | "set" => super::settings::run(s, rest).await,
         "contacts" | "list" => super::contact::run(s, &["list"]).await,
         "ask" | "allow" | "deny" | "remove" => super::contact::run(s, &all).await,
+        "passwd" | "password" => super::passphrase::run(s, rest).await,
         "identify" | "login" => format!("You are signed in as {} already", s.me().nick),
         "info" | "status" => {
             let me = s.me();
@@ -41,7 +43,7 @@ pub(crate) async fn words(s: &mut Session, service: &str, text: &str) {
         }
         _ => {
             "Words I know: contacts; ask, allow, deny, remove nick; plain allow|forbid nick; settings; \
-             settings receipts|typing|last-seen on|off; settings retention days|none; status"
+             settings receipts|typing|last-seen on|off; settings retention days|none; passwd old new new; status"
                 .to_owned()
         }
     };

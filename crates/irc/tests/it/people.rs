@@ -1,6 +1,8 @@
 //! People: presence, MONITOR, contacts, blocking, names, WHOIS, operators.
 
-use crate::world::{MODERN, PASSWORD, World, none, one};
+use sammen_net::credentials::Scopes;
+
+use crate::world::{MODERN, PASSWORD, World, address, none, one};
 
 #[tokio::test]
 async fn presence_is_for_those_who_may_see_it() {
@@ -300,4 +302,63 @@ async fn who_shares_a_room_is_monitored_without_being_a_contact() {
     bob.does("MONITOR + alice").await;
     alice.does("SETNAME :Alice B.").await;
     one(&bob.syncs().await, "SETNAME :Alice B.");
+}
+
+#[tokio::test]
+async fn a_passphrase_is_changed_only_by_who_knows_it() {
+    let world = World::new().await;
+    let (accounts, alice) = (world.server.accounts.clone(), address("alice"));
+    let app = accounts.change(&alice, |c| {
+        let (iterations, rng) = (
+            sammen_net::credentials::Iterations::quick(),
+            &mut rand::rng(),
+        );
+        c.set_passphrase(&"old-and-good".into(), iterations, 1, rng)?;
+        c.add_app_password("phone", Scopes::everywhere(), 1, rng)
+    });
+    let app = app.await.unwrap().1;
+    let mut phone = world.stranger();
+    phone.signs_in("alice/phone", app.expose(), "").await;
+    let mut alice = world.stranger();
+    alice.signs_in("alice", "old-and-good", MODERN).await;
+    alice.syncs().await;
+    for (asked, answer) in [
+        (
+            "wrong-and-bad new-and-better new-and-better",
+            "The old passphrase is not right",
+        ),
+        (
+            "old-and-good new-and-better new-and-worse",
+            "not the same twice",
+        ),
+        (
+            "old-and-good short short",
+            "Not done: a passphrase has at least 8",
+        ),
+        ("old-and-good", "passwd OLD NEW NEW"),
+        ("", "passwd OLD NEW NEW"),
+    ] {
+        let lines = alice
+            .does(&format!("PRIVMSG NickServ :PASSWD {asked}"))
+            .await;
+        one(&lines, answer);
+    }
+    let with_app = format!("NS PASSWD {} new-and-better new-and-better", app.expose());
+    one(
+        &alice.does(&with_app).await,
+        "The old passphrase is not right",
+    );
+    phone.syncs().await;
+    let changed = alice
+        .does("NS PASSWD old-and-good new-and-better new-and-better")
+        .await;
+    one(&changed, "Your passphrase is changed");
+    let ended = phone.rest().await;
+    assert!(ended.last().unwrap().starts_with("ERROR :"), "{ended:?}");
+    let mut again = world.stranger();
+    again.signs_in("alice", "old-and-good", "").await;
+    one(&again.rest().await, " 904 ");
+    let mut again = world.stranger();
+    again.signs_in("alice", "new-and-better", "").await;
+    one(&again.syncs().await, " 001 ");
 }
