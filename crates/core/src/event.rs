@@ -257,6 +257,14 @@ pub struct Attachment {
     pub size: Option<u64>,
 }
 
+impl Attachment {
+    /// Bytes of its words.
+    pub fn weight(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.url.len() + length(&self.name) + length(&self.media_type)
+    }
+}
+
 /// Someone's place in the room changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MembershipChange {

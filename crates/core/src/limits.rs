@@ -1,10 +1,14 @@
 //! Limits that hold for everyone, from the first day.
 
+use crate::refusal::{Outcome, Refusal};
+
 /// What one account, room or stranger may have. Bytes and counts.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Text of a message, in bytes.
     pub text_bytes: usize,
+    /// A reason: of leaving, inviting, kicking, banning, renaming, destroying; also a status. In bytes.
+    pub reason_bytes: usize,
     /// Native form of an event, in bytes.
     pub native_bytes: usize,
     /// A document.
@@ -37,14 +41,42 @@ pub struct Limits {
     pub batch: usize,
     /// Foreign id of an event.
     pub foreign_id_bytes: usize,
+    /// Files of one message.
+    pub attachments: usize,
+    /// People whom one message names.
+    pub mentions: usize,
+    /// People to whom one message in a room is addressed alone.
+    pub audience: usize,
     /// Reactions of one person to one event.
     pub reactions: usize,
+}
+
+impl Limits {
+    /// Refuses a reason that is too long.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`].
+    pub fn check_reason(&self, reason: Option<&str>) -> Outcome<()> {
+        match reason {
+            Some(reason) if reason.len() > self.reason_bytes => Err(Refusal::TooLarge),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shortens a reason, where nobody may be refused for what they say: on leaving.
+    pub fn clip_reason(&self, mut reason: Option<String>) -> Option<String> {
+        if let Some(text) = &mut reason {
+            text.truncate(text.floor_char_boundary(self.reason_bytes));
+        }
+        reason
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             text_bytes: 64 * 1024,
+            reason_bytes: 1_024,
             native_bytes: 256 * 1024,
             document_bytes: 512 * 1024,
             documents: 10_000,
@@ -61,6 +93,9 @@ impl Default for Limits {
             pending_writes: 8_192,
             batch: 256,
             foreign_id_bytes: 1_024,
+            attachments: 64,
+            mentions: 256,
+            audience: 64,
             reactions: 20,
         }
     }

@@ -22,6 +22,9 @@ use crate::node::Shared;
 use crate::refusal::{Outcome, Refusal};
 use crate::store::{AliasHit, Store, Tail, Write};
 
+/// Longest name of a document with its namespace, in bytes: an address is at most 3071 (RFC 7622 §3.1).
+const KEY_BYTES: usize = 4096;
+
 /// What happens after the commit, in order.
 pub(crate) enum Post {
     /// An event for everyone who sees it.
@@ -433,10 +436,10 @@ impl<'a> Tx<'a> {
                 return Err(Refusal::Conflict);
             }
         }
-        if value
+        let long = value
             .as_ref()
-            .is_some_and(|v| v.len() > self.limits().document_bytes)
-        {
+            .is_some_and(|v| v.len() > self.limits().document_bytes);
+        if long || key.len() + namespace.len() > KEY_BYTES {
             return Err(Refusal::TooLarge);
         }
         let version = self.next_seq();

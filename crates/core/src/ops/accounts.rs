@@ -13,6 +13,9 @@ use crate::refusal::{Outcome, Refusal};
 use crate::store::Write;
 use crate::tx::Tx;
 
+/// Longest name that people read, in bytes.
+const NAME_BYTES: usize = 256;
+
 /// Makes an account. A removed account's name is not given out again.
 ///
 /// # Errors
@@ -40,7 +43,7 @@ pub fn create(
 /// Changes an account's record. A disabled account's sessions end.
 ///
 /// # Errors
-/// When it is gone.
+/// When it is gone, or its new name is too long.
 pub fn change(
     tx: &mut Tx<'_>,
     address: &Address,
@@ -49,6 +52,13 @@ pub fn change(
     let known = tx.account(address)?.ok_or(Refusal::NotFound)?;
     let mut account = (*known).clone();
     change(&mut account);
+    if account
+        .display_name
+        .as_ref()
+        .is_some_and(|n| n.len() > NAME_BYTES)
+    {
+        return Err(Refusal::TooLarge);
+    }
     if account.disabled && !known.disabled {
         let address = address.clone();
         tx.after(move |live| live.close(&address, CloseReason::SignedOut, None));

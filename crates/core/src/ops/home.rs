@@ -79,7 +79,7 @@ pub fn overrule(
 /// one, it is accepted by that. `before` names the event in front of which it belongs (backfill, reordering).
 ///
 /// # Errors
-/// When there is no place between its neighbours, or the conversation is unknown.
+/// When there is no place between its neighbours, the conversation is unknown, or something is larger than a limit.
 pub fn receive(
     tx: &mut Tx<'_>,
     id: ConversationId,
@@ -88,6 +88,13 @@ pub fn receive(
 ) -> Outcome<Sent> {
     let convo = tx.convo(id)?;
     let tail = tx.tail(id)?;
+    crate::ops::send::check_sizes(
+        tx.limits(),
+        &incoming.content,
+        incoming.native.as_ref(),
+        incoming.relation.as_ref(),
+        &incoming.ids,
+    )?;
     if let Some(first) = incoming.ids.first()
         && let Some(hit) = tx.alias(id, first.scheme, None, &first.id)?
     {
@@ -95,7 +102,10 @@ pub fn receive(
             .store
             .event(hit.seq)?
             .or_else(|| tx.events.values().find(|e| e.seq == hit.seq).cloned());
-        if let Some(event) = known {
+        // Somebody else there may have taken the id of our pending one: that says nothing about ours.
+        let pretends =
+            |e: &Event| e.acceptance == Acceptance::Pending && e.author != incoming.author;
+        if let Some(event) = known.filter(|e| !pretends(e)) {
             if event.acceptance == Acceptance::Pending {
                 accept(tx, &event, incoming.acceptance, None)?;
             }
@@ -143,7 +153,9 @@ pub fn receive(
     tx.write(Write::Event(event.clone()));
     tx.events.insert(event.id, event.clone());
     for alias in incoming.ids {
-        for waiting in tx.store.waiting(id, alias.scheme, &alias.id)? {
+        // The event is written already: what can't be read now stays waiting.
+        let waiting = tx.store.waiting(id, alias.scheme, &alias.id);
+        for waiting in waiting.unwrap_or_default() {
             tx.write(Write::Resolve {
                 seq: waiting,
                 target: event.id,

@@ -16,8 +16,9 @@ pub fn set(
     tx: &mut Tx<'_>,
     session: SessionId,
     account: &Address,
-    presence: Presence,
+    mut presence: Presence,
 ) -> Outcome<()> {
+    presence.status = tx.limits().clip_reason(presence.status);
     let audience = audience(tx, account)?;
     let last_seq = tx.last_seq();
     // What comes while nobody is reachable waits for the next client without an archive (XEP-0160).

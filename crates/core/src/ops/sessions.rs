@@ -18,6 +18,9 @@ use crate::refusal::{Outcome, Refusal};
 use crate::store::Write;
 use crate::tx::Tx;
 
+/// Longest label of a session (an XMPP resource, RFC 7622 §3.4) and key of a device.
+const LABEL_BYTES: usize = 1023;
+
 /// How a session wants to begin.
 #[derive(Clone, Debug)]
 pub struct SignIn {
@@ -84,6 +87,10 @@ fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn, noted: bool) -> Outcome<
         None if how.account.is_guest() && how.device.is_none() => 0,
         _ => return Err(Refusal::NotFound),
     };
+    // What an app tells of itself is shown to the account's other sessions and kept.
+    if how.label.len() > LABEL_BYTES || how.device.as_ref().is_some_and(|d| d.len() > LABEL_BYTES) {
+        return Err(Refusal::TooLarge);
+    }
     let open = tx.shared.live.read().sessions_of(&how.account).len();
     if open >= tx.limits().sessions {
         return Err(Refusal::TooMany);
@@ -166,7 +173,7 @@ fn ephemeral(tx: &mut Tx<'_>, account: &Address, how: &SignIn, generation: u32) 
         account: account.clone(),
         protocol: how.protocol,
         key: String::new(),
-        label: how.device_label.clone(),
+        label: tx.limits().clip_reason(how.device_label.clone()),
         credential: how.credential.clone(),
         cursor: tx.last_seq(),
         inbound: 0,

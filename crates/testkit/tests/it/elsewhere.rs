@@ -7,9 +7,9 @@ use sammen_core::history::Scope;
 use sammen_core::memory::MemoryStore;
 use sammen_core::network::{Delivery as Outcome, Network};
 use sammen_core::ops::home::{self, Incoming};
-use sammen_core::ops::send::Target;
+use sammen_core::ops::send::{Outgoing, Target};
 use sammen_core::{
-    Address, Content, Delivery, Member, Membership, Message, Refusal, Settings, Timestamp,
+    Address, Content, Delivery, Member, Membership, Message, Protocol, Refusal, Settings, Timestamp,
 };
 use sammen_testkit::{ScriptedNetwork, Stage};
 
@@ -169,4 +169,63 @@ async fn a_room_elsewhere_accepts_refuses_reorders_and_fills_in() {
         .write(move |tx| home::overrule(tx, sammen_core::ConversationId(u64::MAX), None, vec![]))
         .await;
     assert_eq!(ours.err(), Some(Refusal::NotFound));
+}
+
+#[tokio::test]
+async fn nobody_elsewhere_accepts_our_message_by_taking_its_id() {
+    let (stage, _network) = stage();
+    let alice = stage.person("alice").await;
+    let room = Address::new("test:#square@far.net").unwrap();
+    let who = alice.address.clone();
+    let convo = stage
+        .node
+        .write(move |tx| {
+            let convo = home::project(tx, &room, Settings::default())?;
+            let mut member = Member::new(who);
+            member.membership = Membership::Joined;
+            home::overrule(tx, convo.id(), None, vec![member])
+        })
+        .await
+        .unwrap();
+    let id = convo.id();
+    let ours = ForeignId {
+        scheme: Scheme::OriginId,
+        id: "guessed".into(),
+    };
+    let mine = alice
+        .sends(Outgoing {
+            aliases: vec![ours.clone()],
+            ..Outgoing::new(
+                Target::Conversation(id),
+                Content::Message(Message::text("mine")),
+                Protocol::Node,
+            )
+        })
+        .await
+        .unwrap();
+    let incoming = |author: Address, text: &str| Incoming {
+        author,
+        at: Timestamp(1_700_000_000_000),
+        content: Content::Message(Message::text(text)),
+        native: None,
+        relation: None,
+        ids: vec![ours.clone()],
+        acceptance: Acceptance::Accepted,
+        historical: false,
+    };
+    let theirs = incoming(dora(), "theirs");
+    let long = incoming(dora(), &"x".repeat(100_000));
+    let (taken, too_long) = stage
+        .node
+        .write(move |tx| {
+            let long = home::receive(tx, id, long, None);
+            Ok((home::receive(tx, id, theirs, None)?, long))
+        })
+        .await
+        .unwrap();
+    assert_eq!(too_long.err(), Some(Refusal::TooLarge));
+    assert!(!taken.duplicate);
+    let acceptance = |seq| stage.node.store().event(seq).unwrap().unwrap().acceptance;
+    assert_eq!(acceptance(mine.seq), Acceptance::Pending);
+    assert_eq!(acceptance(taken.seq), Acceptance::Accepted);
 }

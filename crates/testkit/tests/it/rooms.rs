@@ -1,7 +1,7 @@
 //! Rooms: who comes in, who reads what, who ranks whom.
 
 use sammen_core::conversation::{Binding, JoinRule, Settings, Visibility};
-use sammen_core::event::RoomChange;
+use sammen_core::event::{MembershipAction, RoomChange};
 use sammen_core::history::Scope;
 use sammen_core::live::{OccupantKind, StateChange};
 use sammen_core::ops::rooms;
@@ -433,4 +433,71 @@ async fn a_room_that_ends_leaves_its_addresses_and_an_empty_shelf() {
     let store = stage.node.store();
     let left = store.document(&(&new).into(), "test", "picture").unwrap();
     assert_eq!(left, None);
+}
+
+#[tokio::test]
+async fn what_people_say_beside_their_messages_has_limits() {
+    let stage = stage();
+    let (alice, mut bob) = (stage.person("alice").await, stage.person("bob").await);
+    let room = stage.room(&alice, "town", Settings::default()).await;
+    bob.joins(&room).await.unwrap();
+    let (id, by, bobs) = (
+        room.id(),
+        Principal::from(&alice.address),
+        bob.address.clone(),
+    );
+    let long = "ä".repeat(600);
+    let refused = stage
+        .node
+        .write(move |tx| {
+            let (reason, origin) = (Some(long), Origin::default());
+            let carol = Address::new("xmpp:carol@other.net").unwrap();
+            let new = Address::new("#village@example.org").unwrap();
+            let said = || reason.clone();
+            Ok([
+                rooms::invite(tx, &by, id, &carol, said(), &origin).err(),
+                rooms::set_role(tx, &by, id, &bobs, Role::None, said(), &origin).err(),
+                rooms::set_standing(tx, &by, id, &bobs, Standing::Outcast, said(), &origin).err(),
+                rooms::rename(tx, &by, id, &new, said(), &origin).err(),
+                rooms::destroy(tx, &by, id, said(), None, &origin).err(),
+            ])
+        })
+        .await
+        .unwrap();
+    assert_eq!(refused, std::array::from_fn(|_| Some(Refusal::TooLarge)));
+    // Who leaves is not held back by what they say.
+    let (who, reason) = (bob.address.clone(), Some("ä".repeat(600)));
+    stage
+        .node
+        .write(move |tx| rooms::leave(tx, &who, id, reason, &Origin::default()))
+        .await
+        .unwrap();
+    let left = bob
+        .sees(|a| matches!(&a.event.content, Content::Membership(m) if !matches!(m.action, MembershipAction::Joined)))
+        .await;
+    let Content::Membership(left) = &left.event.content else {
+        unreachable!()
+    };
+    assert_eq!(left.reason.as_ref().map(String::len), Some(1024));
+}
+
+#[tokio::test]
+async fn nobody_owns_more_rooms_than_the_limit() {
+    let store = std::sync::Arc::new(sammen_core::memory::MemoryStore::new());
+    let stage = Stage::with(store, |options| options.limits.rooms_owned = 2);
+    let alice = stage.person("alice").await;
+    let room = |name: &str| Address::new(&format!("#{name}@example.org")).unwrap();
+    makes(&alice, &room("one")).await.unwrap();
+    makes(&alice, &room("two")).await.unwrap();
+    assert_eq!(makes(&alice, &room("three")).await, Err(Refusal::TooMany));
+    let (id, who) = (
+        stage.node.room(&room("one")).unwrap().unwrap().id(),
+        Principal::from(&alice.address),
+    );
+    stage
+        .node
+        .write(move |tx| rooms::destroy(tx, &who, id, None, None, &Origin::default()))
+        .await
+        .unwrap();
+    makes(&alice, &room("three")).await.unwrap();
 }

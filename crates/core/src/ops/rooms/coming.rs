@@ -25,7 +25,11 @@ pub fn create(
         return Err(Refusal::Forbidden("you may not make rooms here"));
     }
     let key = ConversationKey::Room(address.clone());
+    settings::check_settings(&settings)?;
     check_address(tx, who, address)?;
+    if let Some(owner) = &owner {
+        check_rooms_owned(tx, owner)?;
+    }
     if let Some(owner) = &owner {
         check_room_count(tx, owner)?;
     }
@@ -95,8 +99,9 @@ pub fn enter(
     session: SessionId,
     who: &Address,
     room: ConversationId,
-    presence: Presence,
+    mut presence: Presence,
 ) -> Outcome<Entered> {
+    presence.status = tx.limits().clip_reason(presence.status);
     let convo = tx.convo(room)?;
     if !convo.has(who) {
         return Err(Refusal::NotJoined);
@@ -247,6 +252,7 @@ pub fn leave(
     origin: &Origin,
 ) -> Outcome<Arc<Convo>> {
     let convo = tx.convo(room)?;
+    let reason = tx.limits().clip_reason(reason);
     let member = convo
         .member(who)
         .filter(|m| m.membership > Membership::Left)
@@ -342,6 +348,7 @@ pub fn invite_with(
 ) -> Outcome<Arc<Convo>> {
     let convo = tx.convo(room)?;
     permission::may_invite(&convo, by)?;
+    tx.limits().check_reason(reason.as_deref())?;
     if whom.is_account() {
         tx.account(whom)?.ok_or(Refusal::NotFound)?;
     }

@@ -48,6 +48,21 @@ fn check_room_count(tx: &mut Tx<'_>, who: &Address) -> Outcome<()> {
     }
 }
 
+fn check_rooms_owned(tx: &mut Tx<'_>, who: &Address) -> Outcome<()> {
+    let mut left = tx.limits().rooms_owned;
+    for id in tx.conversations_of(who)? {
+        let convo = tx.convo(id)?;
+        if convo.standing(who) == Standing::Owner && !convo.conversation.destroyed {
+            left = left.saturating_sub(1);
+        }
+    }
+    if left == 0 {
+        Err(Refusal::TooMany)
+    } else {
+        Ok(())
+    }
+}
+
 fn check_nick(convo: &Convo, who: &Address, nick: &str) -> Outcome<()> {
     if !valid_nick(nick) {
         return Err(Refusal::InvalidName);

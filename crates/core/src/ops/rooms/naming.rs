@@ -58,6 +58,7 @@ pub fn rename(
 ) -> Outcome<Arc<Convo>> {
     let convo = tx.convo(room)?;
     permission::may_configure(&convo, by, true)?;
+    tx.limits().check_reason(reason.as_deref())?;
     let from = convo
         .conversation
         .room()

@@ -79,6 +79,7 @@ pub fn set_standing(
         return Ok(convo);
     }
     permission::may_set_standing(&convo, by, who, standing)?;
+    tx.limits().check_reason(reason.as_deref())?;
     if known.is_none() && convo.members.len() >= tx.limits().members {
         return Err(Refusal::TooMany);
     }
@@ -161,6 +162,7 @@ pub fn set_role(
 ) -> Outcome<Arc<Convo>> {
     let convo = tx.convo(room)?;
     permission::may_set_role(&convo, by, who, role)?;
+    tx.limits().check_reason(reason.as_deref())?;
     let author = by
         .address()
         .cloned()

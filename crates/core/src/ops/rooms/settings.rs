@@ -149,10 +149,19 @@ pub fn configure(
 
 pub(super) fn check_settings(settings: &Settings) -> Outcome<()> {
     let long = |text: &Option<String>, most| text.as_ref().is_some_and(|t| t.len() > most);
+    let binding = match &settings.binding {
+        crate::conversation::Binding::Bound(scheme) => scheme.len(),
+        crate::conversation::Binding::Unbound => 0,
+    };
     let extra: usize = settings.extra.iter().map(|(k, v)| k.len() + v.len()).sum();
     if long(&settings.name, 256)
         || long(&settings.description, 4096)
         || long(&settings.password, 256)
+        || long(&settings.topic, 4096)
+        || long(&settings.avatar, 256)
+        || long(&settings.avatar_type, 256)
+        || long(&settings.language, 64)
+        || binding > 64
         || extra > 16 * 1024
     {
         return Err(Refusal::TooLarge);
@@ -203,6 +212,7 @@ pub fn destroy(
 ) -> Outcome<()> {
     let convo = tx.convo(room)?;
     permission::may_configure(&convo, by, true)?;
+    tx.limits().check_reason(reason.as_deref())?;
     let author = by
         .address()
         .cloned()

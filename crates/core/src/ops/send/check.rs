@@ -1,35 +1,63 @@
 //! What is checked before anything is sent: sizes, peers, audiences, what was sent before.
 
 use super::*;
+use crate::event::Attachment;
+use crate::limits::Limits;
 
 pub(super) fn check_size(tx: &Tx<'_>, out: &Outgoing) -> Outcome<()> {
-    let limits = tx.limits();
-    let text = match &out.content {
+    let audience = out.audience.as_ref().map_or(0, Vec::len);
+    if audience > tx.limits().audience {
+        return Err(Refusal::TooMany);
+    }
+    check_sizes(
+        tx.limits(),
+        &out.content,
+        out.native.as_ref(),
+        out.relation.as_ref(),
+        &out.aliases,
+    )
+}
+
+/// Whether everything in an event is within the limits; the same for what accounts and what networks bring.
+pub(crate) fn check_sizes(
+    limits: &Limits,
+    content: &Content,
+    native: Option<&Native>,
+    relation: Option<&Relation>,
+    ids: &[ForeignId],
+) -> Outcome<()> {
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let text = match content {
         Content::Message(m) | Content::Edit(m) => {
-            m.text.len() + m.html.as_ref().map_or(0, String::len)
+            if m.attachments.len() > limits.attachments || m.mentions.len() > limits.mentions {
+                return Err(Refusal::TooMany);
+            }
+            let files: usize = m.attachments.iter().map(Attachment::weight).sum();
+            m.text.len() + length(&m.html) + length(&m.thread) + length(&m.subject) + files
         }
         Content::Reaction { keys } if keys.len() > limits.reactions => {
             return Err(Refusal::TooMany);
         }
         Content::Reaction { keys } => keys.iter().map(String::len).sum(),
-        Content::Retraction { reason } => reason.as_ref().map_or(0, String::len),
-        Content::Encrypted { fallback, .. } | Content::Other { fallback } => {
-            fallback.as_ref().map_or(0, String::len)
+        Content::Retraction { reason } => {
+            limits.check_reason(reason.as_deref())?;
+            0
+        }
+        Content::Encrypted { scheme, fallback } => scheme.len() + length(fallback),
+        Content::Other { fallback } => length(fallback),
+        Content::Membership(change) => {
+            limits.check_reason(change.reason.as_deref())?;
+            length(&change.nick)
         }
         _ => 0,
     };
-    let native = out
-        .native
-        .as_ref()
-        .map_or(0, |n| n.bytes.len() + n.id.as_ref().map_or(0, String::len));
+    let native = native.map_or(0, |n| n.bytes.len() + length(&n.id) + length(&n.kind));
     if text > limits.text_bytes || native > limits.native_bytes {
         return Err(Refusal::TooLarge);
     }
-    if out
-        .aliases
-        .iter()
-        .any(|a| a.id.len() > limits.foreign_id_bytes || a.id.is_empty())
-    {
+    let foreign = relation.and_then(|r| r.foreign.as_ref());
+    let too_long = |id: &ForeignId| id.id.is_empty() || id.id.len() > limits.foreign_id_bytes;
+    if ids.iter().chain(foreign).any(too_long) {
         return Err(Refusal::TooLarge);
     }
     Ok(())

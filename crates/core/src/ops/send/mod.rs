@@ -26,6 +26,7 @@ use crate::store::{Tail, Write};
 use crate::tx::{Post, Tx};
 
 pub(crate) use append::{Draft, append, progress};
+pub(crate) use check::check_sizes;
 pub use check::is_stranger;
 use check::{
     accept_request, check_audience, check_peer, check_size, find_duplicate, shares_receipts,
