@@ -4,6 +4,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sammen_core::document::Owner;
 use sammen_core::ops;
@@ -12,8 +13,9 @@ use sammen_core::{Address, Domain, Name, Node, Outcome, Refusal, Timestamp};
 
 use crate::credentials::{CredentialError, Credentials, Iterations};
 use crate::invitations;
-use crate::sasl::{Failure, Found, Lookup, PasswordChecker, Policy, Wanted};
+use crate::sasl::{Failure, Found, Lookup, Mechanism, PasswordChecker, Policy, Wanted};
 use crate::throttle::{Throttle, ThrottleConfig};
+use crate::tokens::TokenKey;
 use crate::{Decoy, Secret};
 
 /// The shelf of credentials (owner: the account).
@@ -22,6 +24,8 @@ pub const CREDENTIALS: &str = "credentials";
 const MAIN: &str = "main";
 /// The node's own shelf: which account a certificate belongs to (key: fingerprint in hexadecimal).
 const CERTIFICATES: &str = "certificate";
+/// The node's own shelf: whether accounts ever moved in with the hashes of another server.
+const MOVED_IN: &str = "moved-in";
 /// The node's own shelf of secrets.
 const SECRETS: &str = "secret";
 
@@ -38,9 +42,12 @@ pub enum AccountError {
 
 /// Accounts and their credentials.
 pub struct Accounts {
-    node: Node,
+    pub(crate) node: Node,
     iterations: Iterations,
     decoy: Decoy,
+    pub(crate) tokens: TokenKey,
+    /// There may be accounts that moved in with one hash only.
+    moved_in: AtomicBool,
     /// Checks passwords off the runtime's threads.
     pub checker: PasswordChecker,
     /// Slows guessing down.
@@ -57,28 +64,18 @@ impl Accounts {
         iterations: Iterations,
         throttle: ThrottleConfig,
     ) -> Outcome<Arc<Self>> {
-        let fresh: Vec<u8> = [node.clock().random(), node.clock().random()]
-            .iter()
-            .flat_map(|n| n.to_be_bytes())
-            .collect();
-        let secret = node
-            .write(move |tx| {
-                let known = tx.document(&Owner::Node, SECRETS, "decoy")?;
-                if let Some(known) = known.and_then(|d| d.value) {
-                    return Ok(known);
-                }
-                let fresh = bytes::Bytes::from(fresh);
-                let made = Some(fresh.clone());
-                tx.put_document(&Owner::Node, SECRETS, "decoy", Expect::Absent, made)?;
-                Ok(fresh)
-            })
-            .await?;
+        let decoy = secret(&node, "decoy").await?;
+        let tokens = secret(&node, "token").await?;
+        let moved = node.read(|node| Ok(node.store().document(&Owner::Node, MOVED_IN, MAIN)?));
+        let moved_in = moved.await?.is_some();
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let remembered = NonZeroUsize::MIN.saturating_add(4095);
         Ok(Arc::new(Self {
             node,
             iterations,
-            decoy: Decoy::new(&secret, iterations),
+            decoy: Decoy::new(&decoy, iterations),
+            tokens: TokenKey::new(&tokens),
+            moved_in: AtomicBool::new(moved_in),
             checker: PasswordChecker::new(rand::random(), remembered, cores, 256),
             throttle: Throttle::new(throttle),
         }))
@@ -173,6 +170,55 @@ impl Accounts {
             Credentials::with_passphrase(&passphrase, iterations, now, &mut rand::rng())
         });
         Ok(made.await.map_err(|_| Refusal::TryLater)??)
+    }
+
+    /// Makes an account with credentials that another server kept (see [`Credentials::moved_in`]).
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub async fn move_in(
+        &self,
+        domain: &Domain,
+        name: &Name,
+        credentials: Credentials,
+    ) -> Result<Address, AccountError> {
+        let (domain, name) = (domain.clone(), name.clone());
+        let made = self.node.write(move |tx| {
+            let account = ops::accounts::create(tx, &domain, &name, true)?;
+            put(tx, &account.address, &credentials)?;
+            let yes = Some(bytes::Bytes::from_static(b"1"));
+            tx.put_document(&Owner::Node, MOVED_IN, MAIN, Expect::Anything, yes)?;
+            Ok(account.address.clone())
+        });
+        let made = made.await?;
+        self.moved_in.store(true, Ordering::Relaxed);
+        Ok(made)
+    }
+
+    /// Of these mechanisms those that can succeed for an account: one that moved in may have one hash only. Everybody
+    /// else, and nobody, gets all.
+    pub async fn narrowed(
+        &self,
+        domain: &Domain,
+        name: &str,
+        offers: Vec<Mechanism>,
+    ) -> Vec<Mechanism> {
+        if !self.moved_in.load(Ordering::Relaxed) {
+            return offers;
+        }
+        let known = match address(domain, name) {
+            Some(account) => self.credentials(&account).await.ok().flatten(),
+            None => None,
+        };
+        let Some(known) = known else { return offers };
+        let can = |m: &Mechanism| match m {
+            Mechanism::Scram { hash, .. } => known.can(*hash),
+            Mechanism::External | Mechanism::Plain => true,
+        };
+        let left: Vec<Mechanism> = offers.iter().copied().filter(can).collect();
+        // An account without any password shows what everybody shows.
+        let scram = |m: &Mechanism| matches!(m, Mechanism::Scram { .. });
+        if left.iter().any(scram) { left } else { offers }
     }
 
     /// Changes an account's credentials. `change` may do heavy work: it runs on a blocking thread, and again if
@@ -307,6 +353,25 @@ impl Accounts {
     }
 }
 
+/// A secret of the node's, made at first start.
+async fn secret(node: &Node, name: &'static str) -> Outcome<bytes::Bytes> {
+    let fresh: Vec<u8> = [node.clock().random(), node.clock().random()]
+        .iter()
+        .flat_map(|n| n.to_be_bytes())
+        .collect();
+    let write = node.write(move |tx| {
+        let known = tx.document(&Owner::Node, SECRETS, name)?;
+        if let Some(known) = known.and_then(|d| d.value) {
+            return Ok(known);
+        }
+        let fresh = bytes::Bytes::from(fresh);
+        let made = Some(fresh.clone());
+        tx.put_document(&Owner::Node, SECRETS, name, Expect::Absent, made)?;
+        Ok(fresh)
+    });
+    write.await
+}
+
 /// The name by which the throttle knows whoever a client wants to sign in as.
 pub fn throttle_name(domain: &Domain, name: &str) -> String {
     address(domain, name).map_or_else(|| name.to_lowercase(), |a| a.as_str().to_owned())
@@ -323,7 +388,7 @@ fn nobody(wanted: &Wanted) -> Lookup {
 }
 
 /// `alice` or `alice@domain`.
-fn address(domain: &Domain, name: &str) -> Option<Address> {
+pub(crate) fn address(domain: &Domain, name: &str) -> Option<Address> {
     let local = match name.rsplit_once('@') {
         Some((local, host)) if host.eq_ignore_ascii_case(domain.as_str()) => local,
         Some(_) => return None,
@@ -334,7 +399,7 @@ fn address(domain: &Domain, name: &str) -> Option<Address> {
         .map(|name| Address::account(domain, &name))
 }
 
-fn read(node: &Node, account: &Address) -> Outcome<Option<bytes::Bytes>> {
+pub(crate) fn read(node: &Node, account: &Address) -> Outcome<Option<bytes::Bytes>> {
     let found = node.store().document(&account.into(), CREDENTIALS, MAIN)?;
     Ok(found.and_then(|d| d.value))
 }

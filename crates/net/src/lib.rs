@@ -20,7 +20,8 @@
 //! milliseconds of PBKDF2: do it on a blocking thread.
 //!
 //! Standards: RFC 4422 (SASL), 4616 (PLAIN), 5802 and 7677 (SCRAM), 4013 (SASLprep), 5929 and 9266 (channel bindings),
-//! 7301 (ALPN), 8446 and 5246 (TLS 1.3, 1.2, through rustls), XEP-0438 (password storage).
+//! 7301 (ALPN), 8446 and 5246 (TLS 1.3, 1.2, through rustls), XEP-0438 (password storage), XEP-0484 and
+//! draft-schmaus-kitten-sasl-ht (tokens).
 #![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg_attr(
     test,
@@ -51,6 +52,7 @@ mod secret;
 mod stall;
 mod throttle;
 pub mod tls;
+pub mod tokens;
 mod verifier;
 
 pub use address::place;

@@ -73,11 +73,20 @@ pub struct Params {
 impl Params {
     /// The verifier of a password under these parameters (RFC 5802 §3). Takes milliseconds.
     pub(crate) fn verifier(&self, hash: Hash, password: &Prepared) -> Verifier {
-        let salted = hash.salted_password(password.bytes(), &self.salt, self.iterations);
-        let client_key = hash.hmac(&salted, b"Client Key");
-        Verifier {
+        Verifier::from_salted(
+            hash,
+            &hash.salted_password(password.bytes(), &self.salt, self.iterations),
+        )
+    }
+}
+
+impl Verifier {
+    /// From RFC 5802's SaltedPassword.
+    pub fn from_salted(hash: Hash, salted: &[u8]) -> Self {
+        let client_key = hash.hmac(salted, b"Client Key");
+        Self {
             stored_key: hash.digest(&client_key),
-            server_key: hash.hmac(&salted, b"Server Key"),
+            server_key: hash.hmac(salted, b"Server Key"),
         }
     }
 }
@@ -113,17 +122,17 @@ impl ParamsSet {
         }
     }
 
-    #[cfg(test)]
-    pub fn set(&mut self, hash: Hash, salt: Vec<u8>) {
-        match hash {
-            Hash::Sha1 => self.sha1.salt = salt,
-            Hash::Sha256 => self.sha256.salt = salt,
-            Hash::Sha512 => self.sha512.salt = salt,
-        }
+    /// Takes over what another server used.
+    pub fn set(&mut self, hash: Hash, params: Params) {
+        *match hash {
+            Hash::Sha1 => &mut self.sha1,
+            Hash::Sha256 => &mut self.sha256,
+            Hash::Sha512 => &mut self.sha512,
+        } = params;
     }
 
     pub fn verifiers(&self, password: &Prepared) -> Verifiers {
-        let one = |hash| self.of(hash).verifier(hash, password);
+        let one = |hash| Some(self.of(hash).verifier(hash, password));
         Verifiers {
             sha1: one(Hash::Sha1),
             sha256: one(Hash::Sha256),
@@ -142,30 +151,45 @@ pub(crate) struct Verifier {
     pub server_key: Vec<u8>,
 }
 
-/// What the server keeps of a password, for all hashes.
-#[derive(Clone, Serialize, Deserialize)]
+/// What the server keeps of a password: for all hashes, or for those that came along when the account moved in.
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Verifiers {
-    sha1: Verifier,
-    sha256: Verifier,
-    sha512: Verifier,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha1: Option<Verifier>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<Verifier>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha512: Option<Verifier>,
 }
 
 impl Verifiers {
-    pub fn of(&self, hash: Hash) -> &Verifier {
+    pub fn of(&self, hash: Hash) -> Option<&Verifier> {
         match hash {
             Hash::Sha1 => &self.sha1,
             Hash::Sha256 => &self.sha256,
             Hash::Sha512 => &self.sha512,
         }
+        .as_ref()
     }
 
-    /// Whether all keys have the length of their hash.
+    pub fn set(&mut self, hash: Hash, verifier: Verifier) {
+        *match hash {
+            Hash::Sha1 => &mut self.sha1,
+            Hash::Sha256 => &mut self.sha256,
+            Hash::Sha512 => &mut self.sha512,
+        } = Some(verifier);
+    }
+
+    /// Whether there is one, and all keys have the length of their hash.
     pub fn are_whole(&self) -> bool {
-        Hash::ALL.into_iter().all(|hash| {
-            let verifier = self.of(hash);
-            verifier.stored_key.len() == hash.size() && verifier.server_key.len() == hash.size()
-        })
+        let there = Hash::ALL.map(|hash| (hash, self.of(hash)));
+        there.iter().any(|(_, verifier)| verifier.is_some())
+            && there.iter().all(|(hash, verifier)| {
+                verifier.is_none_or(|v| {
+                    v.stored_key.len() == hash.size() && v.server_key.len() == hash.size()
+                })
+            })
     }
 }
 

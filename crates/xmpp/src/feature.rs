@@ -123,6 +123,7 @@ pub static FEATURES: &[&Feature] = &[
     &crate::blocking::FEATURE,
     &crate::small::FEATURE,
     &crate::register::FEATURE,
+    &crate::access::FEATURE,
     &crate::commands::FEATURE,
     &crate::mam::FEATURE,
     &crate::pep::FEATURE,

@@ -14,6 +14,7 @@
     reason = "the table of features is made of function pointers, each written out once"
 )]
 
+pub mod access;
 pub mod address;
 pub mod avatar;
 pub mod blocking;

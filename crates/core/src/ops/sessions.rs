@@ -236,6 +236,16 @@ pub fn save_device(tx: &mut Tx<'_>, device: &Device) {
     tx.write(Write::Device(Arc::new(device.clone())));
 }
 
+/// A device that the account signs in from still: it was neither forgotten nor signed out.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn device(tx: &mut Tx<'_>, account: &Address, id: DeviceId) -> Outcome<Option<Device>> {
+    let generation = tx.account(account)?.map(|a| a.generation);
+    let device = tx.store.device(id)?;
+    Ok(device.filter(|d| d.account == *account && Some(d.generation) == generation))
+}
+
 /// Moves a device's cursor.
 pub fn progress(tx: &mut Tx<'_>, id: DeviceId, cursor: Option<Seq>, inbound: Option<u32>) {
     tx.progress(id, cursor, inbound);
@@ -261,6 +271,17 @@ pub fn forget_device(tx: &mut Tx<'_>, account: &Address, id: DeviceId) -> Outcom
         }
     });
     Ok(())
+}
+
+/// Ends the other sessions of a device: it began a new one and can't use them any more.
+pub fn replace_others(tx: &mut Tx<'_>, session: &Arc<Session>) {
+    let new = session.clone();
+    tx.after(move |live| {
+        let others = live.sessions_of(&new.account).iter();
+        for old in others.filter(|s| s.device == new.device && s.id != new.id) {
+            old.mailbox.push(Delivery::Closed(CloseReason::Replaced));
+        }
+    });
 }
 
 /// Ends all sessions of an account but one, and makes its devices sign in anew.

@@ -5,6 +5,7 @@
 //! Verifiers for all hashes are written together, so that no client is locked out of a mechanism.
 
 mod kind;
+mod moved;
 
 use std::fmt;
 
@@ -280,21 +281,21 @@ impl Credentials {
     /// unit of strength. Takes milliseconds: call it on a blocking thread.
     pub fn matching_password(&self, clear: &Secret) -> Option<PasswordId> {
         let prepared = password::prepare(clear).ok()?;
-        let stored = self
-            .params(Hash::Sha256)
-            .verifier(Hash::Sha256, &prepared)
-            .stored_key;
-        // All are compared, in constant time each, so that the time does not tell which one was close.
+        // An account that moved in may not have the usual hash yet.
+        let order = [Hash::Sha256, Hash::Sha512, Hash::Sha1];
+        let of = |p: &Password| order.into_iter().find(|h| p.verifiers.of(*h).is_some());
+        let stored = order
+            .into_iter()
+            .filter(|hash| self.passwords.iter().any(|p| of(p) == Some(*hash)))
+            .map(|hash| (hash, self.params(hash).verifier(hash, &prepared).stored_key));
         let mut found = None;
-        for password in &self.passwords {
-            if bool::from(
-                password
-                    .verifiers
-                    .of(Hash::Sha256)
-                    .stored_key
-                    .ct_eq(&stored),
-            ) {
-                found = found.or(Some(password.id));
+        for (hash, stored) in stored {
+            // All are compared, in constant time each, so that the time does not tell which one was close.
+            for password in self.passwords.iter().filter(|p| of(p) == Some(hash)) {
+                let known = password.verifiers.of(hash);
+                if known.is_some_and(|v| v.stored_key.ct_eq(&stored).into()) {
+                    found = found.or(Some(password.id));
+                }
             }
         }
         found
@@ -311,7 +312,7 @@ impl Credentials {
             return None;
         }
         self.passwords.iter().find_map(|password| {
-            let verifier = password.verifiers.of(hash);
+            let verifier = password.verifiers.of(hash)?;
             let client_key = xor(proof, &hash.hmac(&verifier.stored_key, auth_message));
             let matches = bool::from(hash.digest(&client_key).ct_eq(&verifier.stored_key));
             matches.then(|| (password.id, hash.hmac(&verifier.server_key, auth_message)))
@@ -352,7 +353,8 @@ impl Credentials {
             Iterations::quick(),
             &mut rand::rngs::StdRng::seed_from_u64(0),
         );
-        this.params.set(hash, salt);
+        let iterations = this.params(hash).iterations;
+        this.params.set(hash, Params { salt, iterations });
         let verifiers = this
             .params
             .verifiers(&password::prepare(&password.into()).unwrap());

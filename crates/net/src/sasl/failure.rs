@@ -21,6 +21,13 @@ pub enum Failure {
     /// No password of the account matches.
     #[error("wrong password")]
     WrongPassword,
+    /// The token was proven, but it is over: expired, or what it came from was taken back. XMPP says
+    /// `<credentials-expired/>` (XEP-0484 §5.2).
+    #[error("the token is over")]
+    TokenOver,
+    /// The token was proven under a count that was used before (XEP-0484 §4.4).
+    #[error("the token's count was used before")]
+    Replayed,
     /// The certificate does not belong to the account.
     #[error("certificate is not one of the account's")]
     UnknownCertificate,
@@ -87,6 +94,8 @@ impl Failure {
             Self::TooLong => Answer::TooLong,
             Self::NoSuchAccount
             | Self::WrongPassword
+            | Self::TokenOver
+            | Self::Replayed
             | Self::UnknownCertificate
             | Self::OutOfScope
             | Self::BindingDowngrade

@@ -16,12 +16,12 @@ const MAX_NONCE: usize = 512;
 
 type Parsed<T> = Result<T, Failure>;
 
-fn text(message: &[u8]) -> Parsed<&str> {
+pub(super) fn text(message: &[u8]) -> Parsed<&str> {
     std::str::from_utf8(message).map_err(|_| Failure::Malformed("not UTF-8"))
 }
 
 /// A name that is not empty, not too long and has no control characters.
-fn name(raw: &str) -> Parsed<String> {
+pub(super) fn name(raw: &str) -> Parsed<String> {
     if raw.is_empty() {
         return Err(Failure::Malformed("empty name"));
     }

@@ -21,6 +21,7 @@ mod failure;
 mod mechanism;
 mod messages;
 mod scram;
+mod token;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub use channel::Channel;
 pub use check::{Checked, PasswordCheck, PasswordChecker};
 pub use failure::{Answer, Failure};
 pub use mechanism::Mechanism;
+pub use token::{TokenMechanism, TokenMessage};
 
 use crate::{
     credentials::{Credentials, Kind, PasswordId, Scopes},
@@ -192,6 +194,21 @@ enum State {
     Done,
 }
 
+/// What XEP-0474 §4.1 hashes: mechanisms and, where they were announced too (XEP-0440), types of channel binding; each
+/// in order of their octets.
+pub fn announcement(mechanisms: &[Mechanism], bindings: &[&str]) -> String {
+    let sorted = |mut names: Vec<&str>| {
+        names.sort_unstable();
+        names.join("\u{1e}")
+    };
+    let mut text = sorted(mechanisms.iter().map(|m| m.name()).collect());
+    if !bindings.is_empty() {
+        text.push('\u{1f}');
+        text.push_str(&sorted(bindings.to_vec()));
+    }
+    text
+}
+
 /// One authentication exchange.
 pub struct Sasl {
     policy: Arc<Policy>,
@@ -199,6 +216,8 @@ pub struct Sasl {
     mechanism: Mechanism,
     server_nonce: String,
     username: Option<String>,
+    /// What the client was offered, as XEP-0474 hashes it.
+    announced: Option<String>,
     state: State,
 }
 
@@ -210,6 +229,19 @@ impl Sasl {
         channel: Channel,
         mechanism: &str,
         initial: Option<&[u8]>,
+        rng: &mut impl CryptoRng,
+    ) -> (Self, Step) {
+        Self::announced(policy, channel, mechanism, initial, None, rng)
+    }
+
+    /// The same where the protocol protects its list of mechanisms: `announced` is what the client was offered (see
+    /// [`announcement`]), whose hash becomes a part of what SCRAM signs.
+    pub fn announced(
+        policy: Arc<Policy>,
+        channel: Channel,
+        mechanism: &str,
+        initial: Option<&[u8]>,
+        announced: Option<String>,
         rng: &mut impl CryptoRng,
     ) -> (Self, Step) {
         const PRINTABLE: &[u8; 64] =
@@ -231,6 +263,7 @@ impl Sasl {
             mechanism: chosen.unwrap_or(Mechanism::Plain),
             server_nonce,
             username: None,
+            announced,
             state: State::First,
         };
         let step = match (chosen, initial) {
@@ -316,8 +349,14 @@ impl Sasl {
                 let Mechanism::Scram { hash, .. } = self.mechanism else {
                     return self.fail(Failure::OutOfTurn);
                 };
-                let (exchange, challenge) =
-                    Exchange::new(hash, first, lookup, &self.server_nonce, &self.policy.decoy);
+                let (exchange, challenge) = Exchange::new(
+                    hash,
+                    first,
+                    lookup,
+                    &self.server_nonce,
+                    self.announced.as_deref(),
+                    &self.policy.decoy,
+                );
                 self.state = State::Proof(Box::new(exchange));
                 Step::Challenge(challenge)
             }

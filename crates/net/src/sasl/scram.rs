@@ -25,6 +25,7 @@ impl Exchange {
         first: ClientFirst,
         lookup: Lookup,
         server_nonce: &str,
+        announced: Option<&str>,
         decoy: &Decoy,
     ) -> (Self, Vec<u8>) {
         let made_up;
@@ -37,7 +38,13 @@ impl Exchange {
         };
         let nonce = format!("{}{server_nonce}", first.nonce);
         let salt = BASE64_STANDARD.encode(&params.salt);
-        let server_first = format!("r={nonce},s={salt},i={}", params.iterations);
+        let mut server_first = format!("r={nonce},s={salt},i={}", params.iterations);
+        if let Some(announced) = announced {
+            // XEP-0474 §4.1; clients that don't know it skip it (RFC 5802 §5.1).
+            let hash = BASE64_STANDARD.encode(hash.digest(announced.as_bytes()));
+            server_first.push_str(",h=");
+            server_first.push_str(&hash);
+        }
         let challenge = server_first.clone().into_bytes();
         (
             Self {
@@ -114,7 +121,8 @@ mod tests {
         };
         let first = ClientFirst::parse(first.as_bytes()).expect("client-first");
         let decoy = Decoy::new(b"", Iterations::quick());
-        let (exchange, challenge) = Exchange::new(hash, first, Lookup::Found(found), nonce, &decoy);
+        let (exchange, challenge) =
+            Exchange::new(hash, first, Lookup::Found(found), nonce, None, &decoy);
         let none = Channel::default();
         let (_, password, answer) = exchange.verify(last.as_bytes(), &none).expect("accepted");
         assert_eq!(password, PasswordId::PASSPHRASE);
@@ -130,6 +138,31 @@ mod tests {
             String::from_utf8(challenge).expect("text"),
             String::from_utf8(answer).expect("text"),
         )
+    }
+
+    #[test]
+    fn the_hash_of_xep_0474() {
+        use crate::sasl::{Mechanism, announcement};
+        let scram = |plus| Mechanism::Scram {
+            hash: Hash::Sha1,
+            plus,
+        };
+        let offered = [scram(true), scram(false)];
+        let announced = announcement(&offered, &["tls-server-end-point", "tls-exporter"]);
+        let first = b"p=tls-exporter,,n=user,r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6";
+        let first = ClientFirst::parse(first).expect("client-first");
+        let nobody = Lookup::Nobody {
+            canonical: "user".into(),
+        };
+        let decoy = Decoy::new(b"", Iterations::quick());
+        let nonce = "a09117a6-ac50-4f2f-93f1-93799c2bddf6";
+        let (_, challenge) =
+            Exchange::new(Hash::Sha1, first, nobody, nonce, Some(&announced), &decoy);
+        let challenge = String::from_utf8(challenge).expect("text");
+        assert!(
+            challenge.ends_with(",i=4096,h=G6k/rBLDqgOhRRaCuuatSDFkJ08="),
+            "{challenge}"
+        );
     }
 
     #[test]

@@ -16,20 +16,52 @@ pub async fn bind(
 ) -> Result<Driven, StanzaError> {
     let wanted = resource.map(str::trim).filter(|r| !r.is_empty());
     let made = || format!("{:012x}", stream.server.node.clock().random() >> 80);
-    let jid = match wanted {
-        Some(wanted) => stream.jid(&who.account, wanted),
-        None => stream.jid(&who.account, &made()),
-    };
+    match wanted {
+        // A client that keeps its resource is known by it; others are forgotten when they leave.
+        Some(wanted) if who.agent.is_none() => {
+            let jid = stream.jid(&who.account, wanted);
+            let jid = jid.ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
+            let label = jid.resource().unwrap_or_default();
+            let device = (format!("resource {label}"), label.to_owned());
+            session(stream, who, label, Some(device)).await
+        }
+        Some(wanted) => begin(stream, who, wanted).await,
+        None => begin(stream, who, &made()).await,
+    }
+}
+
+/// Begins a session under `resource`. A client that has a user-agent id (XEP-0388 §2.3) is known by that.
+pub async fn begin(
+    stream: &Negotiation,
+    who: &Proven,
+    resource: &str,
+) -> Result<Driven, StanzaError> {
+    let device = who.agent.as_ref().map(|agent| {
+        let label = agent.label();
+        (
+            agent.device_key(),
+            label.unwrap_or_else(|| resource.to_owned()),
+        )
+    });
+    session(stream, who, resource, device).await
+}
+
+async fn session(
+    stream: &Negotiation,
+    who: &Proven,
+    resource: &str,
+    device: Option<(String, String)>,
+) -> Result<Driven, StanzaError> {
+    let jid = stream.jid(&who.account, resource);
     let jid = jid.ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
-    let label = jid.resource().unwrap_or_default().to_owned();
+    let (device, device_label) = device.unzip();
     let how = SignIn {
         account: who.account.clone(),
         protocol: Protocol::Xmpp,
-        // A client that keeps its resource is known by it; others are forgotten when they leave.
-        device: wanted.map(|_| format!("resource {label}")),
-        device_label: wanted.map(|_| label.clone()),
+        device,
+        device_label,
         credential: who.credential.clone(),
-        label,
+        label: jid.resource().unwrap_or_default().to_owned(),
     };
     let begun = stream.server.node.sign_in(how).await.map_err(|e| match e {
         Refusal::NotFound => StanzaError::new(Condition::NotAllowed),

@@ -2,10 +2,14 @@
 
 pub mod auth;
 pub mod bind;
+pub mod bind2;
 pub mod connection;
 pub mod drive;
+pub mod exchange;
 pub mod inbound;
 pub mod lag;
 pub mod negotiation;
 pub mod out;
+pub mod sasl2;
 pub mod sm;
+pub mod upgrade;

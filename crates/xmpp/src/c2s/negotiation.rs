@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sammen_core::{Address, Domain};
-use sammen_net::sasl::Channel;
+use sammen_net::sasl::{self, Channel, Mechanism, TokenMechanism};
+use sammen_net::tokens::Agent;
 
 use super::auth::Auth;
 use super::bind;
+use super::bind2;
 use super::drive::Driven;
+use super::sasl2::{Came, Sasl2};
 use super::sm;
+use super::upgrade;
+use crate::client::Client;
 use crate::server::Server;
 use crate::wire::{
     Condition, Context, Element, Frame, Jid, StanzaError, StreamCondition, StreamError, StreamOpen,
@@ -47,6 +52,8 @@ pub struct Proven {
     pub account: Address,
     /// Name of the app password or certificate; `None` for the passphrase.
     pub credential: Option<String>,
+    /// What the app said of itself (XEP-0388); it is known by that.
+    pub agent: Option<Agent>,
 }
 
 /// What the listener knows of a connection.
@@ -70,7 +77,12 @@ pub struct Negotiation {
     pub(crate) ground: Ground,
     pub(crate) domain: Domain,
     opened: bool,
+    /// Whom the stream says that it is from.
+    from: Option<Jid>,
+    /// The mechanisms on offer.
+    offers: Vec<Mechanism>,
     auth: Auth,
+    sasl2: Sasl2,
     proven: Option<Proven>,
     pub(crate) out: Vec<Bytes>,
 }
@@ -83,7 +95,10 @@ impl Negotiation {
             server,
             ground,
             opened: false,
+            from: None,
+            offers: Vec::new(),
             auth: Auth::default(),
+            sasl2: Sasl2::default(),
             proven: None,
             out: Vec::new(),
         }
@@ -128,14 +143,14 @@ impl Negotiation {
     /// Takes a frame.
     pub async fn frame(&mut self, frame: Frame) -> Step {
         match frame {
-            Frame::Open(open) => self.open(&open),
+            Frame::Open(open) => self.open(&open).await,
             Frame::Close => self.close(),
             Frame::Stanza(_) if !self.opened => self.fail(&StreamCondition::BadFormat.into()),
             Frame::Stanza(el) => self.element(el).await,
         }
     }
 
-    fn open(&mut self, open: &StreamOpen) -> Step {
+    async fn open(&mut self, open: &StreamOpen) -> Step {
         let proper = match self.ground.carrier {
             Carrier::Tcp => ns::CLIENT,
             Carrier::WebSocket => ns::FRAMING,
@@ -155,10 +170,38 @@ impl Negotiation {
         if !open.version.as_ref().is_some_and(|v| v.starts_with("1.")) {
             return self.fail(&StreamCondition::UnsupportedVersion.into());
         }
+        self.from = open.from.as_ref().and_then(|from| Jid::new(from).ok());
+        self.offers = self.policy().offers(&self.ground.channel);
+        if let Some(from) = &self.from
+            && self.proven.is_none()
+        {
+            let name = from.local().unwrap_or_default();
+            let accounts = &self.server.accounts;
+            self.offers = accounts
+                .narrowed(&self.domain, name, std::mem::take(&mut self.offers))
+                .await;
+        }
         self.header();
         let features = self.features();
         self.send(&features);
         Step::Go
+    }
+
+    /// Whether the stream says that it is from this account, or from nobody.
+    pub(crate) fn is_from(&self, account: &Address) -> bool {
+        self.from
+            .as_ref()
+            .is_none_or(|from| from.bare_str() == self.server.bare(account))
+    }
+
+    /// What the client was offered, as XEP-0474 hashes it.
+    pub(crate) fn announcement(&self) -> String {
+        sasl::announcement(&self.offers, &self.ground.channel.binding_types())
+    }
+
+    /// The mechanisms for tokens on offer.
+    pub(crate) fn token_offers(&self) -> Vec<TokenMechanism> {
+        TokenMechanism::offers(self.policy(), &self.ground.channel)
     }
 
     fn header(&mut self) {
@@ -202,12 +245,18 @@ impl Negotiation {
                 let must = (!self.ground.plain_allowed).then_some(required);
                 features.push(Element::new(ns::TLS, "starttls").children(must));
             }
-            let offers = self.policy().offers(&self.ground.channel);
-            if !offers.is_empty() {
-                let names = offers
-                    .iter()
-                    .map(|m| Element::new(ns::SASL, "mechanism").text(m.name()));
-                features.push(Element::new(ns::SASL, "mechanisms").children(names));
+            if !self.offers.is_empty() {
+                let names = |ns| {
+                    let offers = self.offers.iter();
+                    offers.map(move |m| Element::new(ns, "mechanism").text(m.name()))
+                };
+                features.push(Element::new(ns::SASL, "mechanisms").children(names(ns::SASL)));
+                features.push(
+                    Element::new(ns::SASL2, "authentication")
+                        .children(names(ns::SASL2))
+                        .child(self.inline())
+                        .children(upgrade::features()),
+                );
             }
             let types = self.ground.channel.binding_types();
             if !types.is_empty() {
@@ -220,13 +269,38 @@ impl Negotiation {
                 );
             }
         }
-        features.child(self.limits())
+        features.child(self.limits(self.proven.is_some()))
+    }
+
+    /// XEP-0388 §2.1: what can be done together with signing in.
+    fn inline(&self) -> Element {
+        let tokens = self.token_offers();
+        let tokens = tokens
+            .iter()
+            .map(|m| Element::new(ns::FAST, "mechanism").text(m.name()));
+        Element::new(ns::SASL2, "inline")
+            .child(Element::new(ns::SM, "sm"))
+            .child(bind2::feature())
+            .child(Element::new(ns::FAST, "fast").children(tokens))
+    }
+
+    /// What a client with a session can still ask for.
+    pub(crate) fn features_bound(&self, client: &Client) -> Element {
+        let mut features = Element::new(ns::STREAM, "features");
+        if !client.out.lock().is_managed() {
+            features.push(Element::new(ns::SM, "sm"));
+        }
+        features
+            .child(Element::new(ns::CSI, "csi"))
+            .child(Element::new(ns::ROSTER_VER, "ver"))
+            .child(Element::new(ns::PRE_APPROVAL, "sub"))
+            .child(self.limits(true))
     }
 
     /// XEP-0478 §3.
-    fn limits(&self) -> Element {
+    fn limits(&self, member: bool) -> Element {
         let config = &self.server.config;
-        let now = if self.proven.is_some() {
+        let now = if member {
             config.member
         } else {
             config.stranger
@@ -271,6 +345,22 @@ impl Negotiation {
                     Err(()) => self.fail(&StreamCondition::PolicyViolation.into()),
                 }
             }
+            (_, ns::SASL2) if self.proven.is_none() => {
+                let mut sasl2 = std::mem::take(&mut self.sasl2);
+                let came = sasl2.element(self, &el).await;
+                self.sasl2 = sasl2;
+                match came {
+                    Ok(Came::Go) => Step::Go,
+                    Ok(Came::In(proven)) => {
+                        self.proven = Some(proven);
+                        let features = self.features();
+                        self.send(&features);
+                        Step::Go
+                    }
+                    Ok(Came::Ready(driven)) => Step::Ready(driven),
+                    Err(error) => self.fail(&error),
+                }
+            }
             _ => match self.proven.clone() {
                 None => self.fail(&StreamCondition::NotAuthorized.into()),
                 Some(proven) => self.signed_in(&proven, el).await,
@@ -310,7 +400,10 @@ impl Negotiation {
                 self.refuse(&el, &Condition::NotAllowed.into())
             }
             ("resume", ns::SM) => match sm::resume(self, proven, &el).await {
-                Ok(driven) => Step::Ready(driven),
+                Ok((driven, resumed)) => {
+                    self.send(&resumed);
+                    Step::Ready(driven)
+                }
                 Err(failed) => {
                     self.send(&failed);
                     Step::Go

@@ -102,6 +102,23 @@ async fn enable(client: &Arc<Client>, el: &Element) {
     if client.out.lock().is_managed() {
         return nonza(client, &failed(Condition::UnexpectedRequest));
     }
+    let enabled = prepare(client, el).await;
+    let mut out = client.out.lock();
+    out.nonza(&enabled);
+    out.enable();
+    drop(out);
+    client.bell.notify_one();
+}
+
+/// Stream management for a client that binds (XEP-0386): `<enabled/>`, after which all is counted.
+pub async fn enabled(client: &Arc<Client>, el: &Element) -> Element {
+    let enabled = prepare(client, el).await;
+    client.out.lock().enable();
+    enabled
+}
+
+/// `<enabled/>`; what the client sends is counted from here.
+async fn prepare(client: &Arc<Client>, el: &Element) -> Element {
     let wanted = matches!(el.get("resume"), Some("true" | "1"));
     let patience = client.server.config.hibernation;
     let mut enabled = Element::new(ns::SM, "enabled");
@@ -119,11 +136,7 @@ async fn enable(client: &Arc<Client>, el: &Element) {
     }
     let durable = client.resume.lock().is_some();
     client.inbound.lock().enable(0, durable);
-    let mut out = client.out.lock();
-    out.nonza(&enabled);
-    out.enable();
-    drop(out);
-    client.bell.notify_one();
+    enabled
 }
 
 /// Writes the device's record.
@@ -192,12 +205,13 @@ pub async fn checkpoint(client: &Arc<Client>) {
     keep(client, &resume.id, Some(checkpoint)).await;
 }
 
-/// XEP-0198 §5. `Err` holds the `<failed/>` to send; the client may bind then.
+/// XEP-0198 §5. What drives the session again, and `<resumed/>`, which goes out before anything else does. `Err` holds
+/// the `<failed/>` to send; the client may bind then.
 pub async fn resume(
-    stream: &mut Negotiation,
+    stream: &Negotiation,
     who: &Proven,
     el: &Element,
-) -> Result<Driven, Element> {
+) -> Result<(Driven, Element), Element> {
     let (Some(id), Some(h)) = (el.get("previd"), el.get("h").and_then(|h| h.parse().ok())) else {
         return Err(failed(Condition::BadRequest));
     };
@@ -211,15 +225,15 @@ pub async fn resume(
             return Err(failed(Condition::ItemNotFound));
         }
         settle(&client).await;
-        return go_on(stream, driven, id, h);
+        return go_on(driven, id, h);
     }
     let driven = restarted(stream, who, id).await?;
-    let result = go_on(stream, driven, id, h)?;
-    revive(&result.client).await;
+    let result = go_on(driven, id, h)?;
+    revive(&result.0.client).await;
     Ok(result)
 }
 
-fn go_on(stream: &mut Negotiation, driven: Driven, id: &str, h: u32) -> Result<Driven, Element> {
+fn go_on(driven: Driven, id: &str, h: u32) -> Result<(Driven, Element), Element> {
     let client = &driven.client;
     let handled = client.inbound.lock().handled();
     let mut out = client.out.lock();
@@ -228,14 +242,12 @@ fn go_on(stream: &mut Negotiation, driven: Driven, id: &str, h: u32) -> Result<D
         // It says that it has more than it was sent: this is not the client that we know.
         return Err(failed(Condition::ItemNotFound).attr("h", handled.to_string()));
     }
-    stream.send(
-        &Element::new(ns::SM, "resumed")
-            .attr("previd", id)
-            .attr("h", handled.to_string()),
-    );
+    let resumed = Element::new(ns::SM, "resumed")
+        .attr("previd", id)
+        .attr("h", handled.to_string());
     out.resend();
     drop(out);
-    Ok(driven)
+    Ok((driven, resumed))
 }
 
 /// The session of an earlier process, if that one ended in order.

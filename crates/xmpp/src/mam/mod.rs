@@ -154,15 +154,18 @@ fn show(client: &Client, request: &Request, fetched: &Fetched, event: &sammen_co
 
 /// XEP-0313 §5.2: where the archive begins and ends.
 fn metadata(client: Arc<Client>, _: Iq) -> BoxFuture<IqAnswer> {
-    Box::pin(async move {
-        let me = client.account.clone();
-        let ends = client.node.read(move |node| {
-            let query = node.query(&me, &Scope::Direct, 1)?;
-            page::ends(node, query)
-        });
-        let ends = ends.await.map_err(StanzaError::from)?;
-        Ok(Some(page::metadata(ends)))
-    })
+    Box::pin(async move { ends(&client).await })
+}
+
+/// The same, for who binds (XEP-0386 §3.2).
+pub async fn ends(client: &Client) -> IqAnswer {
+    let me = client.account.clone();
+    let ends = client.node.read(move |node| {
+        let query = node.query(&me, &Scope::Direct, 1)?;
+        page::ends(node, query)
+    });
+    let ends = ends.await.map_err(StanzaError::from)?;
+    Ok(Some(page::metadata(ends)))
 }
 
 /// An anchor that is not in the archive (XEP-0313 §4.3.3).

@@ -90,6 +90,9 @@ namespaces! {
     SFS = "urn:xmpp:sfs:0", "XEP-0447: stateless file sharing.";
     SASL2 = "urn:xmpp:sasl:2", "XEP-0388: extensible SASL.";
     BIND2 = "urn:xmpp:bind:0", "XEP-0386: bind 2.";
+    SASL_UPGRADE = "urn:xmpp:sasl:upgrade:0", "XEP-0480: upgrade tasks.";
+    SCRAM_UPGRADE = "urn:xmpp:scram-upgrade:0", "XEP-0480: upgrades of SCRAM.";
+    CAM = "urn:xmpp:cam:0", "XEP-0494: client access management.";
     PEP_VCARD_CONVERSION = "urn:xmpp:pep-vcard-conversion:0", "XEP-0398: avatar conversion.";
     BOOKMARKS = "urn:xmpp:bookmarks:1", "XEP-0402: bookmarks.";
     BOOKMARKS_COMPAT = "urn:xmpp:bookmarks:1#compat", "XEP-0402: bookmarks also as XEP-0048.";

@@ -14,6 +14,7 @@ mod pep;
 mod pep_limits;
 mod register;
 mod resumption;
+mod signin;
 mod streams;
 mod tables;
 mod upload;
