@@ -201,6 +201,8 @@ pub enum StateChange {
         /// The device.
         device: Arc<crate::account::Device>,
     },
+    /// The administrators say something to everybody.
+    Announced(crate::ops::announce::Announcement),
     /// Something of one protocol.
     Custom {
         /// Later values under the same key replace this one; empty never replaces.
@@ -534,6 +536,13 @@ impl Live {
             .iter()
             .filter(|s| Some(s.id) != except)
         {
+            session.mailbox.push(Delivery::Closed(why));
+        }
+    }
+
+    /// Ends one session.
+    pub(crate) fn close_one(&self, id: SessionId, why: CloseReason) {
+        if let Some(session) = self.session(id) {
             session.mailbox.push(Delivery::Closed(why));
         }
     }

@@ -422,6 +422,12 @@ async fn state(s: &mut Session, change: &Arc<StateChange>) {
                 "Your account signed in from {what} ({protocol}). If that was not you, change your password."
             ));
         }
+        StateChange::Announced(word) => {
+            let lines: Vec<&str> = word.subject.iter().map(String::as_str).collect();
+            for line in lines.into_iter().chain(word.text.lines()) {
+                s.notice(line);
+            }
+        }
         StateChange::Custom {
             protocol: sammen_core::Protocol::Irc,
             payload,

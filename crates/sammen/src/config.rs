@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use sammen_core::Domain;
+use sammen_net::invitations::Inviters;
 use serde::Deserialize;
 
 use crate::suggest;
@@ -216,6 +217,10 @@ pub struct Passwords {
 pub struct Accounts {
     /// Whether anyone may make an account with their app.
     pub registration: bool,
+    /// Who may invite people who have no account yet, with their app.
+    pub invitations: Inviters,
+    /// How many days invitations hold that are made in an app.
+    pub invitation_days: u32,
     /// Whether people without an account may come in on IRC.
     pub guests: bool,
     /// Whether any account may make rooms; administrators always may.
@@ -331,6 +336,8 @@ impl Default for Accounts {
     fn default() -> Self {
         Self {
             registration: false,
+            invitations: Inviters::default(),
+            invitation_days: 7,
             guests: false,
             rooms_by_anyone: true,
             requests_between_accounts: false,

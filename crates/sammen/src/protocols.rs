@@ -85,6 +85,9 @@ fn xmpp(config: &Config) -> anyhow::Result<sammen_xmpp::Config> {
         ("admin-addresses", &config.xmpp.admin_addresses),
     ];
     Ok(sammen_xmpp::Config {
+        registration: config.accounts.registration,
+        inviters: config.accounts.invitations,
+        invitation_days: config.accounts.invitation_days,
         relays: config.calls.relays()?,
         rate: config.xmpp.stanzas_per_second,
         burst: config.xmpp.stanzas_burst,

@@ -33,6 +33,12 @@ pub struct Config {
     pub archive_page: usize,
     /// XEP-0157: addresses such as `mailto:abuse@example.org`, by the form's field (`abuse-addresses`, …).
     pub contacts: Vec<(String, Vec<String>)>,
+    /// Anyone may make an account; otherwise who was invited.
+    pub registration: bool,
+    /// Who may invite people who have no account yet.
+    pub inviters: sammen_net::invitations::Inviters,
+    /// How long invitations made in an app hold.
+    pub invitation_days: u32,
     /// XEP-0215: servers that apps use for calls.
     pub relays: sammen_net::relay::Relays,
     /// Name that XEP-0092 tells.
@@ -61,6 +67,9 @@ impl Default for Config {
             burst: 5000,
             archive_page: 100,
             contacts: Vec::new(),
+            registration: false,
+            inviters: Default::default(),
+            invitation_days: 7,
             relays: Default::default(),
             software: "Sammen".into(),
             version: env!("CARGO_PKG_VERSION").into(),

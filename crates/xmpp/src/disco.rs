@@ -89,7 +89,7 @@ fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             && !(iq.at == Where::Server && node.starts_with(NODE))
         {
             if iq.at != Where::OtherAccount
-                && let Some(told) = commands::info(node)
+                && let Some(told) = commands::info(&client, node)
             {
                 return Ok(Some(iq.child.shell().children(told)));
             }
@@ -145,7 +145,7 @@ fn items(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             if node == ns::COMMANDS && iq.at != Where::OtherAccount {
                 let own = client.bare.as_str();
                 let at = iq.to.as_ref().map_or(own, Jid::as_str);
-                return Ok(Some(query.children(commands::items(at))));
+                return Ok(Some(query.children(commands::items(&client, at))));
             }
             // XEP-0060 §5.5: the items of a node of an account.
             if let Place::Account(account) = &iq.place {

@@ -7,6 +7,7 @@ use sammen_core::contact::Contact;
 use sammen_core::live::{ContactCause, Presence, Session, Show};
 use sammen_core::ops;
 use sammen_core::{Address, Protocol, Refusal, Seq};
+use sammen_net::invitations::{self, Token};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Place;
@@ -272,8 +273,24 @@ async fn subscription_change(
         el.get("type").unwrap_or_default().to_owned(),
     );
     let note = Payload::of(el).bytes().to_vec();
+    let token = el.find("preauth", ns::PARS).and_then(|p| p.get("token"));
+    let token = token.and_then(Token::read);
     let written = client.node.write(move |tx| match kind.as_str() {
-        "subscribe" => ops::contacts::ask(tx, &me, &of, note),
+        "subscribe" => {
+            if tx.contact(&me, &of)?.blocked {
+                return Err(Refusal::Blocked);
+            }
+            // XEP-0379 §3.4: the node approves for its account, and asks back.
+            let invited = match &token {
+                Some(token) => invitations::preapprove(tx, token, &of, &me)?,
+                None => false,
+            };
+            ops::contacts::ask(tx, &me, &of, note)?;
+            if invited {
+                let _ = ops::contacts::ask(tx, &of, &me, Vec::new());
+            }
+            Ok(())
+        }
         "subscribed" => ops::contacts::allow(tx, &me, &of),
         "unsubscribe" => ops::contacts::unsubscribe(tx, &me, &of),
         _ => ops::contacts::deny(tx, &me, &of),

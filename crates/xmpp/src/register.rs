@@ -1,4 +1,4 @@
-//! XEP-0077 for those who have an account: a new passphrase, and taking the account away. Nobody makes one here.
+//! XEP-0077 for those who have an account: a new passphrase, and taking the account away. Making one is in `c2s/signup.rs`.
 //!
 //! Both ask for a session that signed in with the passphrase: an app password lets an app in, not decide who else comes in.
 
@@ -14,8 +14,7 @@ use crate::feature::{BoxFuture, Feature, IqAnswer, IqHandler};
 use crate::iq::{Iq, Where};
 use crate::wire::{Condition, Element, ErrorType, StanzaError, ns};
 
-/// The feature. There is no stream feature (XEP-0077 §8): that one is for people without an account. Apps look for the
-/// namespace at the server before they offer a new password.
+/// The feature. Apps look for the namespace at the server before they offer a new password.
 pub static FEATURE: Feature = Feature {
     name: "register",
     disco: |at| match at {
@@ -93,7 +92,8 @@ async fn change(client: &Arc<Client>, query: &Element) -> Result<(), StanzaError
     Ok(())
 }
 
-fn refused(error: &AccountError) -> StanzaError {
+/// What an app is told of a password that was not taken.
+pub(crate) fn refused(error: &AccountError) -> StanzaError {
     match error {
         AccountError::Refused(refusal) => refusal.clone().into(),
         AccountError::Credentials(CredentialError::Password(why)) => {

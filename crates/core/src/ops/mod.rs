@@ -1,6 +1,7 @@
 //! What can be done: one file per subject, each a few functions that run inside the writer.
 
 pub mod accounts;
+pub mod announce;
 pub mod contacts;
 pub mod erase;
 pub mod home;

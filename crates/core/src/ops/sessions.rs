@@ -284,6 +284,11 @@ pub fn replace_others(tx: &mut Tx<'_>, session: &Arc<Session>) {
     });
 }
 
+/// Ends one session; its device may come again.
+pub fn end(tx: &mut Tx<'_>, session: SessionId, why: CloseReason) {
+    tx.after(move |live| live.close_one(session, why));
+}
+
 /// Ends all sessions of an account but one, and makes its devices sign in anew.
 ///
 /// # Errors

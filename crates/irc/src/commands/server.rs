@@ -66,12 +66,18 @@ pub(crate) async fn motd_command(s: &mut Session, _: &Message<'_>) {
 
 pub(crate) fn motd(s: &mut Session) {
     let config = s.server.config();
-    if config.motd.is_empty() {
+    // What an administrator said with an app (XEP-0133) stands below the configuration's words.
+    let said = sammen_core::ops::announce::motd(&s.server.node);
+    let said = said.ok().flatten();
+    if config.motd.is_empty() && said.is_none() {
         return s.numeric(Numeric::ERR_NOMOTD, &[], "MOTD File is missing");
     }
     let text = format!("- {} Message of the day - ", s.server.name);
     s.numeric(Numeric::RPL_MOTDSTART, &[], &text);
-    for line in config.motd.iter().flat_map(|l| l.lines()) {
+    let said = said.iter();
+    let said = said.flat_map(|a| a.subject.iter().map(String::as_str).chain(a.text.lines()));
+    let configured = config.motd.iter().flat_map(|l| l.lines());
+    for line in configured.chain(said) {
         s.numeric(Numeric::RPL_MOTD, &[], &format!("- {line}"));
     }
     s.numeric(Numeric::RPL_ENDOFMOTD, &[], "End of /MOTD command");

@@ -11,5 +11,6 @@ pub mod lag;
 pub mod negotiation;
 pub mod out;
 pub mod sasl2;
+pub mod signup;
 pub mod sm;
 pub mod upgrade;

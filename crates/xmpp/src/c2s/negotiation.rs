@@ -13,6 +13,7 @@ use super::bind;
 use super::bind2;
 use super::drive::Driven;
 use super::sasl2::{Came, Sasl2};
+use super::signup::{self, Signup};
 use super::sm;
 use super::upgrade;
 use crate::client::Client;
@@ -84,6 +85,7 @@ pub struct Negotiation {
     auth: Auth,
     sasl2: Sasl2,
     proven: Option<Proven>,
+    pub(crate) signup: Signup,
     pub(crate) out: Vec<Bytes>,
 }
 
@@ -100,6 +102,7 @@ impl Negotiation {
             auth: Auth::default(),
             sasl2: Sasl2::default(),
             proven: None,
+            signup: Signup::default(),
             out: Vec::new(),
         }
     }
@@ -268,6 +271,9 @@ impl Negotiation {
                     Element::new(ns::CHANNEL_BINDING, "sasl-channel-binding").children(types),
                 );
             }
+            for feature in signup::features(self) {
+                features.push(feature);
+            }
         }
         features.child(self.limits(self.proven.is_some()))
     }
@@ -361,6 +367,19 @@ impl Negotiation {
                     Err(error) => self.fail(&error),
                 }
             }
+            ("iq", ns::CLIENT) if self.proven.is_none() => match signup::iq(self, &el).await {
+                Some(Ok(child)) => {
+                    let result = Element::new(ns::CLIENT, "iq")
+                        .attr("type", "result")
+                        .attr("from", self.domain.as_str())
+                        .attr_opt("id", el.get_str("id").cloned())
+                        .children(child);
+                    self.send(&result);
+                    Step::Go
+                }
+                Some(Err(error)) => self.refuse(&el, &error),
+                None => self.fail(&StreamCondition::NotAuthorized.into()),
+            },
             _ => match self.proven.clone() {
                 None => self.fail(&StreamCondition::NotAuthorized.into()),
                 Some(proven) => self.signed_in(&proven, el).await,

@@ -50,7 +50,8 @@ impl Uploads {
         *self.base.write() = Some(url.trim_end_matches('/').into());
     }
 
-    fn base(&self) -> Option<Arc<str>> {
+    /// That address.
+    pub(crate) fn base(&self) -> Option<Arc<str>> {
         self.base.read().clone()
     }
 

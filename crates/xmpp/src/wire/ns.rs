@@ -63,6 +63,12 @@ namespaces! {
     COMMANDS = "http://jabber.org/protocol/commands", "XEP-0050: ad-hoc commands.";
     VCARD_UPDATE = "vcard-temp:x:update", "XEP-0153: vCard avatar hash.";
     NICK = "http://jabber.org/protocol/nick", "XEP-0172: nickname.";
+    REGISTER_FEATURE = "http://jabber.org/features/iq-register", "XEP-0077: stream feature.";
+    IBR_TOKEN = "urn:xmpp:ibr-token:0", "XEP-0445: accounts by invitation.";
+    PARS = "urn:xmpp:pars:0", "XEP-0379: the token of an invitation.";
+    INVITE = "urn:xmpp:invite#invite", "XEP-0401: command that invites.";
+    INVITE_ACCOUNT = "urn:xmpp:invite#create-account", "XEP-0401: command that promises an account.";
+    INVITATION = "urn:xmpp:invite#invitation", "XEP-0401: form type of an invitation.";
     EXTDISCO = "urn:xmpp:extdisco:2", "XEP-0215: STUN and TURN servers.";
     RECEIPTS = "urn:xmpp:receipts", "XEP-0184: delivery receipts.";
     BLOCKING = "urn:xmpp:blocking", "XEP-0191: blocking.";

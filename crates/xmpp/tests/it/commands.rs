@@ -40,7 +40,7 @@ async fn alice_sets_what_others_learn_of_her() {
         let list = alice.asks("get", at, "list", &list).await;
         let items = list.find("query", ns::DISCO_ITEMS).unwrap().elements();
         let nodes: Vec<_> = items.filter_map(|i| i.get("node")).collect();
-        assert_eq!(nodes, ["settings", "plain-allow"]);
+        assert_eq!(nodes, ["settings", "plain-allow", ns::INVITE]);
     }
     let bobs = alice.asks("get", "bob@localhost", "list", &list).await;
     assert_eq!(bobs.get("type"), Some("error"));

@@ -15,6 +15,7 @@ mod pep_limits;
 mod register;
 mod resumption;
 mod signin;
+mod signup;
 mod streams;
 mod tables;
 mod upload;

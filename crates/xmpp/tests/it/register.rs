@@ -112,14 +112,3 @@ async fn alice_leaves_for_good() {
             .is_none_or(|a| a.removed)
     );
 }
-
-#[tokio::test]
-async fn nobody_is_offered_to_make_an_account() {
-    let house = House::new().await;
-    let mut stranger = house.connects().await;
-    let features = stranger.opens().await;
-    assert!(
-        features.elements().all(|e| e.name() != "register"),
-        "{features:?}"
-    );
-}
