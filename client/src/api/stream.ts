@@ -1,0 +1,135 @@
+// The stream: tails the log from a cursor, comes back by itself, and never skips what happened in between.
+import type { Address, Contact, Conversation, ConversationId, Device, Entry, EventId, Member, Person, Show } from './types';
+
+/** What the node tells. Entries and conversations are upserts: applying one twice is harmless. */
+export type Frame =
+  | { type: 'hello'; cursor: string; resumed: boolean; heartbeat: number }
+  | { type: 'resync'; cursor: string }
+  | { type: 'entry'; cursor: string; entry: Entry; txn?: string; fresh: boolean }
+  | { type: 'conversation'; conversation: Conversation }
+  | { type: 'left'; id: ConversationId }
+  | { type: 'read'; conversation: ConversationId; event: EventId; unread: number; mentions: number }
+  | { type: 'marker'; conversation: ConversationId; who: Person; event: EventId; kind: 'received' | 'displayed' }
+  | { type: 'typing'; conversation: ConversationId; who: Person; active: boolean }
+  | { type: 'presence'; address: Address; show: Show; status?: string }
+  | { type: 'member'; conversation: ConversationId; member: Member }
+  | { type: 'member-gone'; conversation: ConversationId; address: Address }
+  | { type: 'contact'; contact: Contact }
+  | { type: 'device'; device: Device }
+  | { type: 'state-lost' }
+  | { type: 'pong' }
+  | { type: 'closed'; reason: 'signed-out' | 'replaced' | 'shutdown' | 'failed' };
+
+/** What the page tells the node. */
+export type Said =
+  | { type: 'ack'; cursor: string }
+  | { type: 'typing'; conversation: ConversationId; active: boolean }
+  | { type: 'presence'; show: Show; status?: string }
+  | { type: 'ping' };
+
+export interface Listener {
+  /** A frame, in order. */
+  frame(frame: Frame): void;
+  /** Connected (after `hello`) or not. */
+  connected(is: boolean): void;
+  /** The session is over. */
+  over(): void;
+}
+
+/** The wait before attempt `n` (from 0), in milliseconds: up to half a minute, spread so that pages don't come all at once. */
+export function patience(n: number, chance = Math.random()): number {
+  return Math.min(30_000, 400 * 2 ** n) * (0.5 + chance / 2);
+}
+
+export class Stream {
+  #socket: WebSocket | undefined;
+  #cursor: string | undefined;
+  #attempt = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #beat: ReturnType<typeof setInterval> | undefined;
+  #heard = 0;
+  #ended = false;
+
+  constructor(
+    private readonly listener: Listener,
+    private readonly address = `${location.origin.replace(/^http/, 'ws')}/api/v1/stream`,
+  ) {
+    addEventListener('online', this.#now);
+    document.addEventListener('visibilitychange', this.#now);
+  }
+
+  /** Connects, or connects again. */
+  open(): void {
+    if (this.#ended || this.#socket) return;
+    clearTimeout(this.#timer);
+    const query = this.#cursor === undefined ? '' : `?cursor=${encodeURIComponent(this.#cursor)}`;
+    const socket = new WebSocket(this.address + query);
+    this.#socket = socket;
+    this.#heard = Date.now();
+    socket.onmessage = (event) => this.#take(JSON.parse(event.data as string) as Frame);
+    socket.onclose = (event) => this.#lost(socket, event.code);
+    this.#beat = setInterval(() => this.#check(), 15_000);
+  }
+
+  /** Tells the node something, if it is there to hear it. */
+  say(said: Said): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(said));
+  }
+
+  /** Ends for good. */
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#beat);
+    removeEventListener('online', this.#now);
+    document.removeEventListener('visibilitychange', this.#now);
+    this.#socket?.close();
+  }
+
+  #take(frame: Frame): void {
+    this.#heard = Date.now();
+    if (frame.type === 'pong') return;
+    if (frame.type === 'hello') this.#attempt = 0;
+    if (frame.type === 'closed' && frame.reason === 'signed-out') {
+      this.end();
+      this.listener.over();
+      return;
+    }
+    this.listener.frame(frame);
+    if ('cursor' in frame) this.#cursor = frame.cursor; // only after it took effect here
+    if (frame.type === 'hello') this.listener.connected(true);
+  }
+
+  #lost(socket: WebSocket, code: number): void {
+    if (this.#socket !== socket) return;
+    this.#socket = undefined;
+    clearInterval(this.#beat);
+    this.listener.connected(false);
+    if (this.#ended) return;
+    if (code === 4401) {
+      this.end();
+      this.listener.over();
+      return;
+    }
+    this.#timer = setTimeout(() => this.open(), patience(this.#attempt++));
+  }
+
+  /** A connection that died without saying so is found by its silence. */
+  #check(): void {
+    const silence = Date.now() - this.#heard;
+    if (silence > 45_000) {
+      const dead = this.#socket;
+      dead?.close();
+      if (dead) this.#lost(dead, 1006);
+    } else if (silence > 12_000) this.say({ type: 'ping' });
+  }
+
+  #now = (): void => {
+    if (document.visibilityState === 'hidden' || this.#ended) return;
+    if (this.#socket) this.#check();
+    else {
+      this.#attempt = 0;
+      this.open();
+    }
+  };
+}
