@@ -5,10 +5,12 @@ import './ui/theme.svelte';
 import App from './App.svelte';
 import { preferred, speak } from './i18n/index.svelte';
 import { app } from './state/app.svelte';
+import { ready } from './text/html.svelte';
 
 const target = document.getElementById('page');
 if (target) {
   void app.start();
+  void ready().catch(() => undefined);
   void speak(preferred())
     .catch(() => undefined) // offline for the first time in this language: English then
     .then(() => mount(App, { target }));
