@@ -1,5 +1,6 @@
 # The commands that README and .ci/run use.
 #   make run      build and start a whole node on loopback, with two example accounts and a card per client
+#   make client   build the page that the node serves (needs Node.js 20.19 or later)
 #   make test     install what the tests need, then run all of them, real clients included
 #   make lint     formatting, clippy, Python syntax, licences where cargo-deny is there
 #   make interop  only the plays with real clients
@@ -15,20 +16,35 @@ FUZZ_SECONDS ?= 60
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
 DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi tmux openssl python3-venv \
-  coturn
+  coturn chromium
 
-.PHONY: run test test-rust lint fuzz interop tools bench bench-tools soak clean
+.PHONY: run client test test-rust test-client lint fuzz interop tools bench bench-tools soak clean
 
+# Without Node.js the node serves a page that says how to build the client; everything else works.
 run:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory client; else echo "Node.js is not installed: the page is not built"; fi
 	$(CARGO) build --release -p sammen
 	target/release/sammen try
 
-test: tools test-rust fuzz interop
+# Only what changed is built again.
+client: client/dist/index.html
+
+client/node_modules/.ready: client/package-lock.json
+	npm ci --prefix client --no-audit --no-fund --silent
+	touch $@
+
+client/dist/index.html: client/node_modules/.ready client/index.html client/vite.config.ts $(shell find client/src client/public client/tools -type f)
+	npm run --prefix client --silent build
+
+test-client: client
+	npm test --prefix client
+
+test: tools test-client test-rust fuzz interop
 
 test-rust:
 	$(CARGO) test --workspace --locked
 
-interop: tools
+interop: tools client
 	$(CARGO) build --locked -p sammen
 	SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/plays -q -m sammen
 	SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/faults -q
@@ -78,4 +94,4 @@ soak: tools
 
 clean:
 	$(CARGO) clean
-	rm -rf $(VENV) interop/node/node_modules
+	rm -rf $(VENV) interop/node/node_modules client/node_modules client/dist

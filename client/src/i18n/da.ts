@@ -363,7 +363,7 @@ export const da: Messages = {
   'readers.only': 'Kun personerne i samtalen kan læse den.',
   'readers.members': 'Kun personerne i samtalen kan læse den ({scheme}).',
   'readers.node': 'Kun personerne i samtalen og din node kan læse den.',
-  'readers.servers': 'Personerne i samtalen, din node og serverne {servers} kan læse den.',
+  'readers.servers': 'Personerne i samtalen, din node og andre servere ({servers}) kan læse den.',
   'readers.anyone': 'Alle kan læse den.',
   'readers.mixed': 'Dele er krypteret med {scheme}.',
   'readers.nodereads': 'Din node læser det, der skrives her, fordi den oversætter mellem apps. Det kan den, der driver den, også.',

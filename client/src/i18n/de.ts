@@ -363,7 +363,7 @@ export const de: Messages = {
   'readers.only': 'Nur die Leute in diesem Gespräch können es lesen.',
   'readers.members': 'Nur die Leute in diesem Gespräch können es lesen ({scheme}).',
   'readers.node': 'Nur die Leute in diesem Gespräch und dein Knoten können es lesen.',
-  'readers.servers': 'Die Leute in diesem Gespräch, dein Knoten und die Server {servers} können es lesen.',
+  'readers.servers': 'Die Leute in diesem Gespräch, dein Knoten und andere Server ({servers}) können es lesen.',
   'readers.anyone': 'Alle können es lesen.',
   'readers.mixed': 'Teile sind mit {scheme} verschlüsselt.',
   'readers.nodereads': 'Dein Knoten liest, was hier geschrieben wird, weil er zwischen Apps übersetzt. Wer ihn betreibt, kann das auch.',

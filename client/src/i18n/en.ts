@@ -361,7 +361,7 @@ export const en = {
   'readers.only': 'Only the people in this conversation can read it.',
   'readers.members': 'Only the people in this conversation can read it ({scheme}).',
   'readers.node': 'Only the people in this conversation and your node can read it.',
-  'readers.servers': 'The people in this conversation, your node and the servers {servers} can read it.',
+  'readers.servers': 'The people in this conversation, your node and other servers ({servers}) can read it.',
   'readers.anyone': 'Anyone can read it.',
   'readers.mixed': 'Parts are encrypted with {scheme}.',
   'readers.nodereads': 'Your node reads what is written here, because it translates between apps. So can whoever runs it.',
