@@ -23,6 +23,7 @@ pub mod memory;
 pub mod network;
 pub mod node;
 pub mod ops;
+pub mod outbox;
 pub mod permission;
 pub mod principal;
 pub mod readers;

@@ -315,9 +315,19 @@ pub struct Live {
     pub(crate) rooms: HashMap<ConversationId, RoomLive>,
     /// The rooms in which a session is.
     inside: HashMap<SessionId, Vec<ConversationId>>,
+    /// Other networks: what their people may see goes through them.
+    networks: Vec<Arc<dyn crate::network::Network>>,
 }
 
 impl Live {
+    /// Nobody is here yet.
+    pub(crate) fn new(networks: Vec<Arc<dyn crate::network::Network>>) -> Self {
+        Self {
+            networks,
+            ..Self::default()
+        }
+    }
+
     /// The sessions of an account.
     pub fn sessions_of(&self, account: &Address) -> &[Arc<Session>] {
         self.by_account.get(account).map_or(&[], Vec::as_slice)
@@ -458,7 +468,8 @@ impl Live {
         if let Some((a, b)) = announced.convo.conversation.pair() {
             let both = [a, b];
             let people = if a == b { &both[..1] } else { &both[..] };
-            for account in people {
+            // To people of other networks events go through the outbox.
+            for account in people.iter().filter(|a| a.network().is_none()) {
                 let hidden = event.acceptance != crate::event::Acceptance::Accepted
                     && **account != event.author;
                 for session in self.sessions_of(account) {
@@ -496,8 +507,15 @@ impl Live {
         }
     }
 
-    /// Tells all sessions of an account.
+    /// Tells all sessions of an account, or a person of another network.
     pub fn tell_account(&self, account: &Address, change: &Arc<StateChange>) {
+        if let Some(name) = account.network() {
+            let mut networks = self.networks.iter();
+            if let Some(network) = networks.find(|n| n.name().as_str() == name) {
+                network.state(account, change);
+            }
+            return;
+        }
         for session in self.sessions_of(account) {
             session.mailbox.state(change);
         }

@@ -420,6 +420,14 @@ impl Store for MemoryStore {
         Ok(rows.take(limit).cloned().collect())
     }
 
+    fn outbox_heads(&self) -> StoreResult<Vec<OutboxRow>> {
+        let tables = self.tables.lock();
+        let mut seen = std::collections::HashSet::new();
+        let heads = tables.outbox.values();
+        let heads = heads.filter(|r| seen.insert(r.destination.clone()));
+        Ok(heads.cloned().collect())
+    }
+
     fn blob_writer(&self, most: u64) -> StoreResult<Box<dyn BlobWriter>> {
         Ok(Box::new(Writer {
             tables: self.tables.clone(),

@@ -1,11 +1,14 @@
 //! The `Network` port: other networks, and the durable outbox towards them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{Address, NetworkName};
-use crate::event::Event;
+use crate::event::{Event, Native};
 use crate::ids::{ConversationId, Seq, Timestamp};
+use crate::live::StateChange;
 
 /// A row of the outbox: something committed that a network has yet to take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,13 @@ pub enum Delivery {
     WaitForPeer,
     /// Never: the event becomes rejected and its author is told why.
     Refused(String),
+    /// The same, where the network also knows how its own protocol says so to the author's clients.
+    Bounced {
+        /// In words, for everybody else.
+        why: String,
+        /// In the protocol's words.
+        native: Native,
+    },
     /// Nobody can tell whether it arrived: it stays pending and is shown as such.
     Unknown,
 }
@@ -72,6 +82,17 @@ pub trait Network: Send + Sync + 'static {
         row: &'a OutboxRow,
         event: Option<&'a Event>,
     ) -> BoxFuture<'a, Delivery>;
+    /// How many rows of one destination [`Network::deliver`] may be called with at once. They are begun in order, and
+    /// the network keeps that order: where one has to wait, those begun behind it are not delivered either.
+    fn window(&self) -> usize {
+        1
+    }
+    /// Something that a person of this network may see now, and that is kept nowhere: presence, answers to contact
+    /// requests, typing, what a protocol tells itself. Called in commit order from the writer's thread, so it must
+    /// only take note and return.
+    fn state(&self, to: &Address, change: &Arc<StateChange>) {
+        let _ = (to, change);
+    }
 }
 
 /// A future behind a pointer.

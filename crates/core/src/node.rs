@@ -76,7 +76,7 @@ pub(crate) struct Shared {
     pub directory: RwLock<Directory>,
     last_seq: AtomicU64,
     last_time: AtomicI64,
-    pub outbox_bell: tokio::sync::Notify,
+    pub outbox: Arc<crate::outbox::Bell>,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -257,10 +257,10 @@ impl Node {
             limits: options.limits,
             clock: options.clock,
             domains: options.domains,
+            live: RwLock::new(Live::new(options.networks.clone())),
             networks: options.networks,
             requests_between_accounts: options.requests_between_accounts,
             rooms_by_anyone: options.rooms_by_anyone,
-            live: RwLock::new(Live::default()),
             next_session: AtomicU64::new(1),
             convos: RwLock::default(),
             accounts: RwLock::default(),
@@ -268,7 +268,7 @@ impl Node {
             directory: RwLock::new(directory),
             last_seq: AtomicU64::new(start.last_seq.0),
             last_time: AtomicI64::new(0),
-            outbox_bell: tokio::sync::Notify::new(),
+            outbox: Arc::default(),
             failed: watch::Sender::new(None),
         });
         let (jobs, receiver) = mpsc::channel(shared.limits.pending_writes);

@@ -378,6 +378,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Outbox rows for a destination or (with `None`) all, oldest first, also those whose time has not come.
     fn outbox(&self, destination: Option<&str>, limit: usize) -> StoreResult<Vec<OutboxRow>>;
+    /// The oldest outbox row of each destination.
+    fn outbox_heads(&self) -> StoreResult<Vec<OutboxRow>>;
 
     /// Begins a blob of at most `most` bytes; beyond that, writing is refused as [`StoreError::Full`].
     fn blob_writer(&self, most: u64) -> StoreResult<Box<dyn BlobWriter>>;

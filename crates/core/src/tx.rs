@@ -94,6 +94,12 @@ impl<'a> Tx<'a> {
         look(&self.shared.live.read())
     }
 
+    /// Whether this node speaks with a network.
+    pub fn speaks(&self, network: &str) -> bool {
+        let mut networks = self.shared.networks.iter();
+        networks.any(|n| n.name().as_str() == network)
+    }
+
     /// Limits of this node.
     pub fn limits(&self) -> &crate::limits::Limits {
         &self.shared.limits

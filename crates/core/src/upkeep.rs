@@ -1,14 +1,11 @@
-//! Upkeep behind the log: delivering the outbox, retention, finishing removals, search, scrubbing.
+//! Upkeep behind the log: the outbox (see [`crate::outbox`]), retention, finishing removals, search, scrubbing.
 
 use std::time::Duration;
 
-use crate::event::Content;
 use crate::ids::{ConversationId, Seq, Timestamp};
-use crate::network::{Delivery, OutboxRow};
 use crate::node::Node;
 use crate::ops::erase;
 use crate::refusal::Outcome;
-use crate::store::Write;
 
 const DAY_MS: i64 = 86_400_000;
 const HALF_HOUR_MS: i64 = 1_800_000;
@@ -22,82 +19,6 @@ pub struct Retention {
 }
 
 impl Node {
-    /// Delivers what is due in the outbox, once over all destinations; returns how many rows left it.
-    /// Within a destination order is kept: a row that has to wait holds back those behind it.
-    ///
-    /// # Errors
-    /// When the store can't be read or written.
-    pub async fn deliver_outbox(&self) -> Outcome<usize> {
-        let rows = self
-            .read(|node| Ok(node.store().outbox(None, 1_000)?))
-            .await?;
-        let now = self.now();
-        let mut held = std::collections::HashSet::new();
-        let mut done = 0;
-        for row in rows {
-            let key = (row.network.clone(), row.destination.clone());
-            if row.next > now || held.contains(&key) {
-                held.insert(key);
-                continue;
-            }
-            let Some(network) = self
-                .networks()
-                .iter()
-                .find(|n| n.name() == row.network)
-                .cloned()
-            else {
-                held.insert(key);
-                continue;
-            };
-            let event = match row.event {
-                Some(seq) => self.read(move |node| Ok(node.store().event(seq)?)).await?,
-                None => None,
-            };
-            if event
-                .as_ref()
-                .is_some_and(|e| matches!(e.content, Content::Erased { .. }))
-            {
-                // Taken back before it left: it never leaves.
-                self.finish(row, Delivery::Done).await?;
-                continue;
-            }
-            let outcome = network.deliver(&row, event.as_deref()).await;
-            match outcome {
-                Delivery::Later(_) | Delivery::WaitForPeer => {
-                    held.insert(key);
-                }
-                _ => done += 1,
-            }
-            self.finish(row, outcome).await?;
-        }
-        Ok(done)
-    }
-
-    async fn finish(&self, mut row: OutboxRow, outcome: Delivery) -> Outcome<()> {
-        self.write(move |tx| {
-            let seq = row.seq;
-            match outcome {
-                Delivery::Done | Delivery::Unknown => tx.write(Write::OutboxDone(seq)),
-                Delivery::Later(next) => {
-                    row.attempts += 1;
-                    row.next = next;
-                    tx.write(Write::Outbox(row));
-                }
-                Delivery::WaitForPeer => {
-                    row.attempts += 1;
-                    row.next = Timestamp(i64::MAX);
-                    tx.write(Write::Outbox(row));
-                }
-                Delivery::Refused(why) => {
-                    tx.write(Write::OutboxDone(seq));
-                    crate::ops::home::gave_up(tx, &row, &why)?;
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-
     /// Erases what is older than its conversation's retention; returns how many events went.
     ///
     /// # Errors
@@ -178,12 +99,13 @@ impl Node {
 
     /// Runs all upkeep until the node is dropped: the outbox when something comes in or falls due, the rest every half hour.
     pub async fn keep_up(self, retention: Retention) {
+        let rest = self.clone();
+        tokio::join!(self.keep_delivering(), rest.keep_tidy(retention));
+    }
+
+    async fn keep_tidy(self, retention: Retention) {
         let mut last = None;
         loop {
-            let bell = self.shared.outbox_bell.notified();
-            if let Err(error) = self.deliver_outbox().await {
-                tracing::warn!(%error, "the outbox could not be worked off");
-            }
             let now = self.now();
             if last.is_none_or(|last: Timestamp| now.0 - last.0 >= HALF_HOUR_MS) {
                 last = Some(now);
@@ -196,7 +118,7 @@ impl Node {
                     tracing::warn!(%error, "upkeep was cut short");
                 }
             }
-            let _ = tokio::time::timeout(Duration::from_secs(60), bell).await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
         }
     }
 

@@ -30,6 +30,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// Under TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Under TLS towards another server, where this node is the client.
+    Out(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
 /// A connection as a listener hands it over.
@@ -110,6 +112,10 @@ macro_rules! each {
                 $call
             }
             Stream::Tls($inner) => {
+                let $inner = Pin::new(&mut **$inner);
+                $call
+            }
+            Stream::Out($inner) => {
                 let $inner = Pin::new(&mut **$inner);
                 $call
             }

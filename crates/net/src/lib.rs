@@ -36,6 +36,7 @@ pub mod accounts;
 mod address;
 mod connection;
 pub mod credentials;
+pub mod dial;
 pub mod files;
 mod hash;
 pub mod http;

@@ -85,6 +85,7 @@ impl<S: Store> Store for Metered<S> {
         documents(owner: &Owner, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> Vec<Document>;
         documents_since(owner: &Owner, namespace: &str, since: Seq, limit: usize) -> Vec<Document>;
         outbox(destination: Option<&str>, limit: usize) -> Vec<OutboxRow>;
+        outbox_heads() -> Vec<OutboxRow>;
         blob_writer(most: u64) -> Box<dyn BlobWriter>;
         blob_by_slot(slot: &str) -> Option<BlobInfo>;
         read_blob(id: &BlobId, range: Range<u64>) -> Option<Bytes>;

@@ -366,24 +366,42 @@ pub fn outbox(
     destination: Option<&str>,
     limit: usize,
 ) -> StoreResult<Vec<OutboxRow>> {
-    let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?));
-    let rows: Vec<(Vec<u8>, u32, i64)> = match destination {
+    match destination {
         Some(destination) => db
             .prepare_cached("SELECT body, attempts, next FROM outbox WHERE destination = ?1 ORDER BY seq LIMIT ?2")
-            .and_then(|s| collect(s, params![destination, most(limit)], read)),
+            .and_then(|s| collect(s, params![destination, most(limit)], outbox_row)),
         None => db
             .prepare_cached("SELECT body, attempts, next FROM outbox ORDER BY seq LIMIT ?1")
-            .and_then(|s| collect(s, params![most(limit)], read)),
+            .and_then(|s| collect(s, params![most(limit)], outbox_row)),
     }
-    .map_err(error::reading)?;
-    rows.into_iter()
-        .map(|(body, attempts, next)| {
-            let mut row: OutboxRow = unpack(&body)?;
-            row.attempts = attempts;
-            row.next = Timestamp(next);
-            Ok(row)
-        })
-        .collect()
+    .map_err(error::reading)?
+    .into_iter()
+    .map(unpacked)
+    .collect()
+}
+
+/// The oldest outbox row of each destination.
+pub fn outbox_heads(db: &Connection) -> StoreResult<Vec<OutboxRow>> {
+    db.prepare_cached(
+        "SELECT body, attempts, next FROM outbox
+         WHERE seq IN (SELECT min(seq) FROM outbox GROUP BY destination) ORDER BY seq",
+    )
+    .and_then(|s| collect(s, params![], outbox_row))
+    .map_err(error::reading)?
+    .into_iter()
+    .map(unpacked)
+    .collect()
+}
+
+fn outbox_row(row: &Row<'_>) -> rusqlite::Result<(Vec<u8>, u32, i64)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn unpacked((body, attempts, next): (Vec<u8>, u32, i64)) -> StoreResult<OutboxRow> {
+    let mut row: OutboxRow = unpack(&body)?;
+    row.attempts = attempts;
+    row.next = Timestamp(next);
+    Ok(row)
 }
 
 fn one<T: DeserializeOwned>(

@@ -344,6 +344,10 @@ impl Store for SqliteStore {
         shelf::outbox(&*self.reader()?, destination, limit)
     }
 
+    fn outbox_heads(&self) -> StoreResult<Vec<OutboxRow>> {
+        shelf::outbox_heads(&*self.reader()?)
+    }
+
     fn blob_writer(&self, most: u64) -> StoreResult<Box<dyn BlobWriter>> {
         self.blobs.writer(&self.folder, most)
     }

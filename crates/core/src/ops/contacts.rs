@@ -111,11 +111,32 @@ pub fn ask(tx: &mut Tx<'_>, account: &Address, of: &Address, note: Vec<u8>) -> O
     }
     mine.listed = true;
     mine.accepted = true;
+    if let Some(name) = of.network()
+        && !tx.speaks(name)
+    {
+        return Err(Refusal::Unreachable);
+    }
     if !mine.sees {
         mine.asked = true;
         put(tx, account, of, mine, ContactCause::Edited)?;
     }
     receive_ask(tx, of, account, note)
+}
+
+/// What an account did reaches somebody on another network: the network says it in its own words. The contact that it
+/// carries has nothing but the note, for [`ContactCause::Asks`].
+fn tell_elsewhere(
+    tx: &mut Tx<'_>,
+    whom: &Address,
+    by: &Address,
+    cause: ContactCause,
+    note: Option<Vec<u8>>,
+) {
+    let value = Arc::new(Contact {
+        asks: note,
+        ..Contact::default()
+    });
+    tell(tx, whom, by, value, cause);
 }
 
 /// Someone asks this account; also called for people of other networks.
@@ -128,6 +149,10 @@ pub fn receive_ask(
     from: &Address,
     note: Vec<u8>,
 ) -> Outcome<()> {
+    if account.network().is_some() {
+        tell_elsewhere(tx, account, from, ContactCause::Asks, Some(note));
+        return Ok(());
+    }
     if !account.is_account() {
         return Ok(());
     }
@@ -189,6 +214,10 @@ pub fn allow(tx: &mut Tx<'_>, account: &Address, of: &Address) -> Outcome<()> {
 /// # Errors
 /// When the store can't be read.
 pub fn receive_allow(tx: &mut Tx<'_>, account: &Address, from: &Address) -> Outcome<()> {
+    if account.network().is_some() {
+        tell_elsewhere(tx, account, from, ContactCause::Allowed, None);
+        return Ok(());
+    }
     if !account.is_account() {
         return Ok(());
     }
@@ -220,15 +249,29 @@ pub fn deny(tx: &mut Tx<'_>, account: &Address, of: &Address) -> Outcome<()> {
     if was_seen {
         show(tx, account, of, true);
     }
-    if had && of.is_account() {
-        let mut theirs = tx.contact(of, account)?;
-        if theirs.sees || theirs.asked {
-            theirs.sees = false;
-            theirs.asked = false;
-            put(tx, of, account, theirs, ContactCause::Denied)?;
-        }
+    if had {
+        receive_deny(tx, of, account)?;
     }
     Ok(())
+}
+
+/// Someone refused this account's question, or stopped letting it see their presence; also called for people of other
+/// networks.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn receive_deny(tx: &mut Tx<'_>, account: &Address, from: &Address) -> Outcome<()> {
+    if account.network().is_some() {
+        tell_elsewhere(tx, account, from, ContactCause::Denied, None);
+        return Ok(());
+    }
+    let mut mine = tx.contact(account, from)?;
+    if !account.is_account() || !mine.sees && !mine.asked {
+        return Ok(());
+    }
+    mine.sees = false;
+    mine.asked = false;
+    put(tx, account, from, mine, ContactCause::Denied).map(drop)
 }
 
 /// Stops seeing someone's presence (`unsubscribe`).
@@ -243,16 +286,26 @@ pub fn unsubscribe(tx: &mut Tx<'_>, account: &Address, of: &Address) -> Outcome<
         put(tx, account, of, mine, ContactCause::Edited)?;
     }
     // RFC 6121 §A.2.2: the other side is told in every state, so that two that disagree agree again.
-    if of.is_account() {
-        let mut theirs = tx.contact(of, account)?;
-        let had = theirs.seen || theirs.asks.is_some();
-        theirs.seen = false;
-        theirs.asks = None;
-        if had {
-            put(tx, of, account, theirs, ContactCause::Unsubscribed)?;
-            show(tx, of, account, true);
-        }
+    receive_unsubscribe(tx, of, account)
+}
+
+/// Someone no longer wants to see this account's presence; also called for people of other networks.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn receive_unsubscribe(tx: &mut Tx<'_>, account: &Address, from: &Address) -> Outcome<()> {
+    if account.network().is_some() {
+        tell_elsewhere(tx, account, from, ContactCause::Unsubscribed, None);
+        return Ok(());
     }
+    let mut mine = tx.contact(account, from)?;
+    if !account.is_account() || !mine.seen && mine.asks.is_none() {
+        return Ok(());
+    }
+    mine.seen = false;
+    mine.asks = None;
+    put(tx, account, from, mine, ContactCause::Unsubscribed)?;
+    show(tx, account, from, true);
     Ok(())
 }
 

@@ -236,24 +236,48 @@ pub fn accept(
 }
 
 /// The network will never take it: the event is rejected and its author sees why.
-pub(crate) fn gave_up(tx: &mut Tx<'_>, row: &OutboxRow, why: &str) -> Outcome<()> {
+pub(crate) fn gave_up(
+    tx: &mut Tx<'_>,
+    row: &OutboxRow,
+    why: &str,
+    native: Option<Native>,
+) -> Outcome<()> {
     let Some(seq) = row.event else { return Ok(()) };
     let Some(event) = tx.store.event(seq)? else {
         return Ok(());
     };
+    returned(tx, &event, &row.to, why, native)
+}
+
+/// A network brought an event of an account's back (after it had taken it, or instead): the event is rejected, and its
+/// author sees why, in `native`'s words on that protocol and in `why`'s on others. Where it was known, nothing happens.
+///
+/// # Errors
+/// When the conversation is gone.
+pub fn returned(
+    tx: &mut Tx<'_>,
+    event: &Arc<Event>,
+    by: &Address,
+    why: &str,
+    native: Option<Native>,
+) -> Outcome<()> {
+    if event.acceptance == Acceptance::Rejected {
+        return Ok(());
+    }
     let convo = tx.convo(event.conversation)?;
-    accept(tx, &event, Acceptance::Rejected, None)?;
-    let words = format!("Not delivered to {}: {why}", row.to.name());
+    accept(tx, event, Acceptance::Rejected, None)?;
+    let words = format!("Not delivered to {}: {why}", by.name());
     let note = crate::event::Message {
         kind: crate::event::MessageKind::Notice,
         ..crate::event::Message::text(words)
     };
     let mut draft = crate::ops::send::Draft::new(
-        &row.to,
+        by,
         Content::Message(note),
         crate::principal::Origin::default(),
     );
-    draft.audience = Some(vec![row.from.clone()]);
+    draft.native = native;
+    draft.audience = Some(vec![event.author.clone()]);
     draft.relation = Some(Relation {
         kind: crate::event::RelationKind::Reply,
         target: Some(event.id),

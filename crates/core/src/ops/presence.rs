@@ -49,7 +49,7 @@ pub fn set(
     Ok(())
 }
 
-/// The accounts of this node that see the presence of this one.
+/// Who sees the presence of this account: accounts of this node, and people of networks that it speaks with.
 pub fn audience(tx: &mut Tx<'_>, account: &Address) -> Outcome<Vec<Address>> {
     let contacts = tx.contacts(account)?;
     let mut seeing = Vec::new();
@@ -58,7 +58,11 @@ pub fn audience(tx: &mut Tx<'_>, account: &Address) -> Outcome<Vec<Address>> {
         .filter(|(_, c)| c.seen && !c.blocked)
         .map(|(a, _)| a)
     {
-        if address.is_account() && !tx.contact(address, account)?.blocked {
+        let there = match address.network() {
+            Some(name) => tx.speaks(name),
+            None => address.is_account() && !tx.contact(address, account)?.blocked,
+        };
+        if there {
             seeing.push(address.clone());
         }
     }

@@ -79,6 +79,47 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Somebody of another network comes: a session without device and account, for as long as they do something here
+    /// (rooms of this node, questions). An earlier one under the same label is replaced. Ends by [`Node::sign_out`].
+    ///
+    /// # Errors
+    /// When the node goes down.
+    pub async fn visit(
+        &self,
+        who: Address,
+        protocol: Protocol,
+        label: &str,
+    ) -> Outcome<Arc<Session>> {
+        let session = Arc::new(Session {
+            id: SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed)),
+            account: who,
+            device: DeviceId(0),
+            protocol,
+            label: label.into(),
+            mailbox: Arc::new(Mailbox::default()),
+            presence: RwLock::new(None),
+            extra: RwLock::new(None),
+        });
+        let added = session.clone();
+        self.write(move |tx| {
+            tx.after(move |live| add(live, added));
+            Ok(())
+        })
+        .await?;
+        Ok(session)
+    }
+}
+
+/// Puts a session among the living; one with the same label goes.
+fn add(live: &mut crate::live::Live, added: Arc<Session>) {
+    let same = |s: &&Arc<Session>| s.protocol == added.protocol && s.label == added.label;
+    for old in live.sessions_of(&added.account).iter().filter(same) {
+        old.mailbox.push(Delivery::Closed(CloseReason::Replaced));
+    }
+    live.add(added);
+}
+
 /// `noted`: the device is written down.
 fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn, noted: bool) -> Outcome<SignedIn> {
     let generation = match tx.account(&how.account)? {
@@ -147,17 +188,13 @@ fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn, noted: bool) -> Outcome<
     let (added, device) = (session.clone(), Arc::new(device));
     let told = device.clone();
     tx.after(move |live| {
-        let same = |s: &&Arc<Session>| s.protocol == added.protocol && s.label == added.label;
-        for old in live.sessions_of(&added.account).iter().filter(same) {
-            old.mailbox.push(Delivery::Closed(CloseReason::Replaced));
-        }
         if first {
             live.tell_account(
                 &added.account.clone(),
                 &Arc::new(StateChange::SignedIn { device: told }),
             );
         }
-        live.add(added);
+        add(live, added);
     });
     Ok(SignedIn {
         session,

@@ -17,7 +17,7 @@ use rustls::{
 use super::{TlsError, der};
 
 /// A certificate with its key.
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     key: Arc<CertifiedKey>,
     end_point: Option<Vec<u8>>,
     not_after: Option<i64>,
@@ -80,7 +80,7 @@ pub struct CertificateFiles {
 }
 
 /// All certificates of the node; the first is shown to clients that ask for none or an unknown one.
-pub(super) struct Certificates(ArcSwap<Vec<Loaded>>);
+pub(crate) struct Certificates(ArcSwap<Vec<Loaded>>);
 
 impl Certificates {
     pub fn read(files: &[CertificateFiles]) -> Result<Self, TlsError> {
@@ -95,6 +95,11 @@ impl Certificates {
 
     pub fn end_point(&self, name: Option<&str>) -> Option<Vec<u8>> {
         choose(&self.0.load(), name).and_then(|loaded| loaded.end_point.clone())
+    }
+
+    /// The node's main certificate, to be shown to other servers.
+    pub fn first(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.load().first().map(|loaded| Arc::clone(&loaded.key))
     }
 
     pub fn not_after(&self) -> Option<i64> {

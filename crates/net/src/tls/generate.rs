@@ -50,7 +50,11 @@ pub(super) fn ensure(folder: &Path, names: &[String], now: SystemTime) -> Result
     let common_name = names.first().map_or("sammen", String::as_str);
     let mut leaf = params(names.to_vec(), common_name, now)?;
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // Other servers ask this node for it as a client (SASL EXTERNAL).
+    leaf.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
     leaf.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate().map_err(wrong)?;
     let certificate = leaf.signed_by(&key, &ca).map_err(wrong)?;

@@ -1,6 +1,6 @@
 //! TLS 1.2 and 1.3 with rustls: the node's certificates, and one acceptor per listener.
 
-mod certificates;
+pub(crate) mod certificates;
 mod client_certificate;
 mod der;
 mod generate;
@@ -14,7 +14,7 @@ use std::{
 
 use rustls::{
     ProtocolVersion, ServerConfig, ServerConnection, crypto::CryptoProvider,
-    server::NoServerSessionStorage,
+    pki_types::CertificateDer, server::NoServerSessionStorage,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -126,6 +126,20 @@ impl Tls {
         self.certificates.not_after()
     }
 
+    /// For connections to other servers: the node's own certificate is shown to those that ask. `alpn` is announced
+    /// where TLS comes first.
+    ///
+    /// # Errors
+    /// When rustls refuses the configuration.
+    pub fn client(&self, alpn: &str) -> Result<crate::dial::ClientTls, TlsError> {
+        let own = Arc::clone(&self.certificates);
+        Ok(crate::dial::ClientTls::new(
+            Arc::clone(&self.provider),
+            own,
+            alpn,
+        )?)
+    }
+
     /// An acceptor for listeners. With `alpn` names, a client that offers only others is refused (RFC 7301 §3.2); one
     /// that offers none is served. With `client_certificates`, clients are asked for one, for EXTERNAL.
     pub fn acceptor(
@@ -189,16 +203,18 @@ impl Acceptor {
                     .ok()
             })
             .flatten();
-        let certificate = tls
+        let chain = tls
             .peer_certificates()
-            .and_then(<[_]>::first)
-            .and_then(|leaf| {
-                ring::digest::digest(&ring::digest::SHA256, leaf)
-                    .as_ref()
-                    .try_into()
-                    .ok()
-            });
+            .map(<[_]>::to_vec)
+            .unwrap_or_default();
+        let certificate = chain.first().and_then(|leaf| {
+            ring::digest::digest(&ring::digest::SHA256, leaf)
+                .as_ref()
+                .try_into()
+                .ok()
+        });
         TlsInfo {
+            chain,
             channel: Channel {
                 secure: true,
                 exporter,
@@ -226,6 +242,8 @@ impl fmt::Debug for Acceptor {
 /// What is known of a TLS connection after its handshake.
 #[derive(Clone, Debug)]
 pub struct TlsInfo {
+    /// The certificate that the client showed and what it sent with it; empty where it showed none.
+    pub chain: Vec<CertificateDer<'static>>,
     /// For SASL: channel bindings and the client's certificate.
     pub channel: Channel,
     /// The protocol that was agreed on.

@@ -449,6 +449,12 @@ pub fn the_outbox_keeps_its_order(store: &dyn Store) {
             Write::Outbox(row(2, "other.net")),
         ],
     );
+    let heads = store.outbox_heads().expect("readable");
+    assert_eq!(
+        heads.iter().map(|r| r.seq.0).collect::<Vec<_>>(),
+        [2, 4],
+        "the oldest of each destination"
+    );
     let seqs = |destination: Option<&str>, limit| -> Vec<u64> {
         store
             .outbox(destination, limit)

@@ -111,10 +111,12 @@ pub(crate) fn append(tx: &mut Tx<'_>, convo: &Arc<Convo>, draft: Draft) -> Sent 
     progress(tx, &draft.origin);
     if let (Some((network, to)), true) = (elsewhere, event.author.is_account()) {
         let to = to.unwrap_or_else(|| event.author.clone());
+        let at = to.name().rsplit('@').next().unwrap_or_default();
+        let destination = crate::outbox::destination(network.as_str(), at);
         tx.write(Write::Outbox(OutboxRow {
             seq,
             network,
-            destination: to.name().rsplit('@').next().unwrap_or_default().to_owned(),
+            destination: destination.clone(),
             event: Some(seq),
             conversation: Some(convo.id()),
             from: event.author.clone(),
@@ -124,7 +126,8 @@ pub(crate) fn append(tx: &mut Tx<'_>, convo: &Arc<Convo>, draft: Draft) -> Sent 
             next: tx.now,
             created: tx.now,
         }));
-        tx.shared.outbox_bell.notify_one();
+        let bell = tx.shared.outbox.clone();
+        tx.after(move |_| bell.ring(&destination, false));
     }
     let sent = Sent {
         seq,

@@ -86,12 +86,7 @@ pub(super) fn check_peer(
             request_room(tx, author, peer, &theirs, out)
         }
         crate::address::AddressParts::Remote { network, .. } => {
-            let known = tx
-                .shared
-                .networks
-                .iter()
-                .any(|n| n.name().as_str() == network);
-            if known {
+            if tx.speaks(network) {
                 Ok(())
             } else {
                 Err(Refusal::Unreachable)
