@@ -495,6 +495,14 @@ impl<'a> Tx<'a> {
         Ok(self.store.event_by_id(id)?)
     }
 
+    /// An event by its seq, committed or in this batch.
+    pub fn event_by_seq(&mut self, seq: Seq) -> Outcome<Option<Arc<Event>>> {
+        if let Some(event) = self.events.values().find(|e| e.seq == seq) {
+            return Ok(Some(event.clone()));
+        }
+        Ok(self.store.event(seq)?)
+    }
+
     /// What a foreign id of an author leads to.
     pub fn alias(
         &mut self,

@@ -45,7 +45,7 @@ struct Common {
 enum Command {
     /// Starts a whole node on this computer alone, with two example accounts and a card per client.
     Try {
-        /// Ports from here on: XMPP, XMPP with direct TLS, IRC with TLS, IRC in clear, HTTPS, metrics.
+        /// Ports from here on: XMPP, XMPP with direct TLS, IRC with TLS, IRC in clear, HTTPS, metrics, other servers.
         #[arg(long, value_name = "BASE")]
         ports: Option<u16>,
         /// Further accounts user1, user2, … with one password, for load.
@@ -54,6 +54,15 @@ enum Command {
         /// How much to log: error, warn, info, debug, trace.
         #[arg(long, value_name = "LEVEL")]
         log: Option<String>,
+        /// The trial's domain; localhost if not said.
+        #[arg(long, value_name = "DOMAIN")]
+        domain: Option<sammen_core::Domain>,
+        /// Where another XMPP server is: other.net=127.0.0.1:5269. Only those are spoken with.
+        #[arg(long, value_name = "DOMAIN=HOST:PORT")]
+        route: Vec<String>,
+        /// The authority (PEM) of another server's certificate.
+        #[arg(long, value_name = "FILE")]
+        trust: Vec<PathBuf>,
     },
     /// Runs the node of a configuration.
     Serve,
@@ -285,8 +294,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ports,
             accounts,
             log,
+            domain,
+            route,
+            trust,
         } => {
             let trial = Trial {
+                domain,
+                routes: route,
+                trust,
                 data: common.data,
                 ports,
                 accounts,

@@ -8,6 +8,7 @@ use sammen_core::Domain;
 use sammen_net::invitations::Inviters;
 use serde::Deserialize;
 
+use crate::federation::{self, S2s, To};
 use crate::suggest;
 
 mod calls;
@@ -153,6 +154,10 @@ pub struct Xmpp {
     pub abuse_addresses: Vec<String>,
     /// Whom people reach about the node.
     pub admin_addresses: Vec<String>,
+    /// Other servers.
+    pub s2s: S2s,
+    /// Where domains are, instead of what DNS says.
+    pub routes: std::collections::BTreeMap<Domain, To>,
 }
 
 /// IRC.
@@ -284,6 +289,8 @@ impl Default for Xmpp {
             stanzas_burst: 5000,
             abuse_addresses: Vec::new(),
             admin_addresses: Vec::new(),
+            s2s: S2s::default(),
+            routes: Default::default(),
         }
     }
 }
@@ -430,9 +437,11 @@ impl Config {
         }
         let everyone = [
             ("xmpp", &self.xmpp.listen),
+            ("xmpp.s2s", &self.xmpp.s2s.listen),
             ("irc", &self.irc.listen),
             ("http", &self.http.listen),
         ];
+        federation::verify(&self.xmpp)?;
         for (section, listen) in everyone {
             for one in listen {
                 if one.security == Security::Plain

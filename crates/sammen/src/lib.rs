@@ -10,6 +10,7 @@ pub mod admin;
 pub mod card;
 pub mod cli;
 pub mod config;
+pub mod federation;
 pub mod limits;
 pub mod listen;
 pub mod logging;

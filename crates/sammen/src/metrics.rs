@@ -59,6 +59,8 @@ pub struct Metrics {
     pub store: Arc<StoreCounts>,
     /// XMPP connections.
     pub xmpp: Arc<Connections>,
+    /// Connections of other XMPP servers.
+    pub s2s: Arc<Connections>,
     /// IRC connections.
     pub irc: Arc<Connections>,
 }
@@ -108,7 +110,7 @@ impl Metrics {
             let label = format!("{{protocol=\"{}\"}}", protocol.name());
             text.value("sessions", &label, count);
         }
-        let connections = [("xmpp", &self.xmpp), ("irc", &self.irc)];
+        let connections = [("xmpp", &self.xmpp), ("s2s", &self.s2s), ("irc", &self.irc)];
         text.measure("connections", "gauge", "Connections.");
         for (name, counts) in connections {
             let label = format!("{{protocol=\"{name}\"}}");

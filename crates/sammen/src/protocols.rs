@@ -36,6 +36,9 @@ impl Protocols {
         let (handle, accounts) = (node.node.clone(), node.accounts.clone());
         let settings = xmpp(config)?;
         let xmpp = sammen_xmpp::Server::new(handle.clone(), settings, accounts.clone());
+        if let Some(federation) = &node.federation {
+            federation.begin(&xmpp);
+        }
         let irc = sammen_irc::Server::new(handle, irc(config, addresses), accounts)
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         let url = http_url(config, addresses);
@@ -46,6 +49,12 @@ impl Protocols {
     pub fn xmpp_handler(&self) -> Handler {
         let server = self.xmpp.clone();
         Box::new(move |connection| Box::pin(sammen_xmpp::serve(server.clone(), connection)))
+    }
+
+    /// Serves a connection of another XMPP server.
+    pub fn s2s_handler(&self) -> Handler {
+        let server = self.xmpp.clone();
+        Box::new(move |connection| Box::pin(sammen_xmpp::s2s::serve(server.clone(), connection)))
     }
 
     /// Serves an IRC connection.

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use parking_lot::Mutex;
 use sammen_core::clock::SystemClock;
 use sammen_core::document::Owner;
+use sammen_core::network::Network;
 use sammen_core::tx::Expect;
 use sammen_core::upkeep::Retention;
 use sammen_core::{Clock, Domain, Node, Options};
@@ -17,6 +18,7 @@ use sammen_net::http::HttpConfig;
 use sammen_net::tls::{CertificateFiles, Source, Tls};
 use sammen_net::{CancellationToken, ConnectionLimits};
 use sammen_store::SqliteStore;
+use sammen_xmpp::s2s::Federation;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::admin::Admin;
@@ -25,7 +27,7 @@ use crate::listen::{self, Bound, Family};
 use crate::metered::Metered;
 use crate::metrics::Metrics;
 use crate::protocols::{self, Protocols};
-use crate::{admin, limits, metrics};
+use crate::{admin, federation, limits, metrics};
 
 /// The node's shelf on which the domain stands that the data folder belongs to.
 const NODE: &str = "node";
@@ -52,6 +54,8 @@ pub struct Assembled {
     pub data: PathBuf,
     /// How the outside reaches the HTTP listener.
     pub front: Option<String>,
+    /// Other servers, where the node listens and speaks with any.
+    pub federation: Option<Arc<Federation>>,
 }
 
 /// A node that listens.
@@ -73,6 +77,8 @@ pub struct Running {
 pub struct Addresses {
     /// XMPP.
     pub xmpp: Vec<(config::Security, SocketAddr)>,
+    /// XMPP, for other servers.
+    pub s2s: Vec<(config::Security, SocketAddr)>,
     /// IRC.
     pub irc: Vec<(config::Security, SocketAddr)>,
     /// HTTP.
@@ -111,6 +117,14 @@ pub fn domain_of(store: &dyn sammen_core::store::Store) -> anyhow::Result<Option
 /// # Errors
 /// When the folder is in use, damaged, or another domain's.
 pub async fn assemble(config: &Config) -> anyhow::Result<Assembled> {
+    assemble_with(config, None).await
+}
+
+/// The same, with federation.
+async fn assemble_with(
+    config: &Config,
+    federation: Option<Arc<Federation>>,
+) -> anyhow::Result<Assembled> {
     let store = Arc::new(
         SqliteStore::open(&config.data)
             .with_context(|| format!("cannot open the data folder {}", config.data.display()))?,
@@ -129,6 +143,7 @@ pub async fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         limits: limits::core(&config.limits),
         requests_between_accounts: config.accounts.requests_between_accounts,
         rooms_by_anyone: config.accounts.rooms_by_anyone,
+        networks: federation.iter().map(port).collect(),
         ..Options::new(config.domain.clone())
     };
     let node = Node::start(Arc::new(metered), options)?;
@@ -152,6 +167,7 @@ pub async fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         metrics,
         data: config.data.clone(),
         front: protocols::configured_url(config),
+        federation,
     })
 }
 
@@ -175,12 +191,22 @@ impl Assembled {
     }
 }
 
+/// Federation as core's network.
+fn port(federation: &Arc<Federation>) -> Arc<dyn Network> {
+    Arc::new(sammen_xmpp::s2s::network::Port(federation.clone()))
+}
+
 /// Names in the node's own certificate.
 fn own_names(config: &Config) -> Vec<String> {
     let domain = config.domain.as_str();
     let mut names = vec![domain.to_owned()];
     names.extend(["rooms", "upload", "irc"].map(|host| format!("{host}.{domain}")));
-    let listeners = [&config.xmpp.listen, &config.irc.listen, &config.http.listen];
+    let listeners = [
+        &config.xmpp.listen,
+        &config.xmpp.s2s.listen,
+        &config.irc.listen,
+        &config.http.listen,
+    ];
     for listen in listeners.into_iter().flatten() {
         let ip = listen.address.ip();
         let name = ip.to_string();
@@ -219,8 +245,9 @@ pub fn certificates(config: &Config) -> anyhow::Result<Tls> {
 /// # Errors
 /// When the data folder, a certificate or an address can't be used.
 pub async fn start(config: &Config) -> anyhow::Result<Running> {
-    let mut assembled = assemble(config).await?;
     let tls = Arc::new(certificates(config)?);
+    let federation = federation::build(&config.xmpp, &tls)?;
+    let mut assembled = assemble_with(config, federation).await?;
     let limits = ConnectionLimits::new(
         config.limits.connections,
         config.limits.connections_per_address,
@@ -234,14 +261,20 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     };
     // RFC 7301 and the registry: xmpp-client (XEP-0368), irc.
     let xmpp = family("xmpp", &["xmpp-client"], true, true);
+    let s2s = family("s2s", &[sammen_xmpp::s2s::ALPN], true, true);
     let irc = family("irc", &["irc"], true, false);
     let http = family("http", &[sammen_net::http::ALPN], false, false);
     let xmpp = listen::bind(&xmpp, &config.xmpp.listen, &tls, &limits)?;
+    let s2s = match &assembled.federation {
+        Some(_) => listen::bind(&s2s, &config.xmpp.s2s.listen, &tls, &limits)?,
+        None => Vec::new(),
+    };
     let irc = listen::bind(&irc, &config.irc.listen, &tls, &limits)?;
     let http = listen::bind(&http, &config.http.listen, &tls, &limits)?;
     let told = |bound: &[Bound]| bound.iter().map(|b| (b.security, b.address())).collect();
     let mut addresses = Addresses {
         xmpp: told(&xmpp),
+        s2s: told(&s2s),
         irc: told(&irc),
         http: told(&http),
         metrics: Vec::new(),
@@ -252,6 +285,10 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     let mut listeners = JoinSet::new();
     for bound in xmpp {
         let serve = listen::counted(assembled.metrics.xmpp.clone(), protocols.xmpp_handler());
+        listeners.spawn(bound.listener.serve(serve, shutdown.clone()));
+    }
+    for bound in s2s {
+        let serve = listen::counted(assembled.metrics.s2s.clone(), protocols.s2s_handler());
         listeners.spawn(bound.listener.serve(serve, shutdown.clone()));
     }
     for bound in irc {
@@ -400,6 +437,9 @@ impl Running {
         } = self;
         assembled.node.announce_shutdown();
         shutdown.cancel();
+        if let Some(federation) = &assembled.federation {
+            federation.end();
+        }
         chores.upkeep.lock().abort();
         chores.feeding.abort();
         chores.forgetting.lock().abort();

@@ -122,6 +122,7 @@ fn where_it_listens(running: &Running) -> String {
     let addresses = &running.addresses;
     let families = [
         ("xmpp", &addresses.xmpp),
+        ("s2s", &addresses.s2s),
         ("irc", &addresses.irc),
         ("http", &addresses.http),
     ];

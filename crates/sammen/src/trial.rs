@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use crate::card;
 use crate::config::{Config, Listen, Log, Security};
+use crate::federation::To;
 use crate::protocols;
 use crate::run::{self, Assembled, Running};
 use crate::serve::{Signals, until_stopped};
@@ -49,6 +50,12 @@ pub struct Trial {
     pub json: bool,
     /// How much to log.
     pub level: Option<String>,
+    /// The domain; `localhost` if not said.
+    pub domain: Option<Domain>,
+    /// Where other servers are: `domain=host:port`.
+    pub routes: Vec<String>,
+    /// Authorities of their certificates.
+    pub trust: Vec<PathBuf>,
 }
 
 /// An account and its password.
@@ -101,9 +108,14 @@ impl Drop for Folder {
 }
 
 /// The configuration of a trial: loopback only, everything easy.
-fn configuration(data: &Path, ports: Option<u16>) -> anyhow::Result<Config> {
-    let mut config = Config::new(Domain::new("localhost")?);
+fn configuration(data: &Path, trial: &Trial) -> anyhow::Result<Config> {
+    let domain = trial
+        .domain
+        .clone()
+        .map_or_else(|| Domain::new("localhost"), Ok)?;
+    let mut config = Config::new(domain);
     config.data = data.to_owned();
+    let ports = trial.ports;
     let port = |n: u16| -> anyhow::Result<SocketAddr> {
         let port = match ports {
             None => 0,
@@ -123,6 +135,19 @@ fn configuration(data: &Path, ports: Option<u16>) -> anyhow::Result<Config> {
     config.irc.motd = "A trial on this computer. Everyone here is you.".into();
     config.http.listen = vec![Listen::new(port(4)?, Security::Tls)];
     config.metrics.listen = vec![port(5)?];
+    // Other servers only where somebody says where they are.
+    let s2s = &mut config.xmpp.s2s;
+    s2s.listen = vec![Listen::new(port(6)?, Security::Starttls)];
+    (s2s.dns, s2s.system_authorities) = (false, false);
+    s2s.authorities.clone_from(&trial.trust);
+    for route in &trial.routes {
+        let (domain, to) = route
+            .split_once('=')
+            .context("a route is DOMAIN=HOST:PORT")?;
+        let to = To::Starttls(to.to_owned());
+        config.xmpp.routes.insert(Domain::new(domain)?, to);
+    }
+    crate::federation::verify(&config.xmpp)?;
     // Load generators come through here too.
     config.xmpp.stanzas_per_second = 0;
     config.irc.commands_per_second = 0;
@@ -149,7 +174,7 @@ pub async fn run(trial: Trial) -> anyhow::Result<ExitCode> {
     let _logs = logging::start(&log)?;
     let mut signals = Signals::listen()?;
     let folder = Folder::open(trial.data.clone())?;
-    let config = configuration(&folder.path, trial.ports)?;
+    let config = configuration(&folder.path, &trial)?;
     let running = run::start(&config).await?;
     let kept = settle(&running.assembled, &folder.path, trial.accounts).await?;
     let told = line(&config, &running, &kept, trial.accounts)?;
@@ -200,6 +225,7 @@ fn line(config: &Config, running: &Running, kept: &Kept, crowd: usize) -> anyhow
             "xmpp": {
                 "c2s": at(&addresses.xmpp, Security::Plain),
                 "direct_tls": at(&addresses.xmpp, Security::Tls),
+                "s2s": at(&addresses.s2s, Security::Starttls),
             },
             "irc": { "tls": at(&addresses.irc, Security::Tls), "plain": at(&addresses.irc, Security::Plain) },
             "http": { "url": protocols::http_url(config, addresses) },

@@ -207,7 +207,8 @@ impl Client {
     fn origin(&self, inbound: Option<u32>) -> Origin {
         Origin {
             session: Some(self.session.id),
-            device: Some(self.device.id),
+            // Visitors have none.
+            device: (self.device.id.0 > 0).then_some(self.device.id),
             inbound,
         }
     }

@@ -236,7 +236,7 @@ pub fn node_info(node: Option<&str>) -> Element {
 }
 
 /// `<c/>` for it.
-pub fn node_caps(_: &Client) -> Element {
+pub fn node_caps() -> Element {
     static VER: LazyLock<String> =
         LazyLock::new(|| caps::hash(&node_info(None)).unwrap_or_default());
     Element::new(ns::CAPS, "c")

@@ -1,4 +1,4 @@
-//! XMPP for Sammen: the client side (RFC 6120, RFC 6121, RFC 7395).
+//! XMPP for Sammen: clients (RFC 6120, RFC 6121, RFC 7395) and other servers (see [`s2s`]).
 //!
 //! ```text
 //! socket → c2s/connection → wire → c2s/negotiation → Client → stanza.rs → feature.rs handlers → core
@@ -42,6 +42,7 @@ pub mod presence;
 pub mod private;
 pub mod register;
 pub mod roster;
+pub mod s2s;
 pub mod server;
 pub mod services;
 pub mod small;

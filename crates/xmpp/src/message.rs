@@ -20,7 +20,8 @@ use crate::wire::{Condition, Element, Jid, Payload, StanzaError, Str, ns};
 /// Takes a message.
 pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
     // XEP-0490 §3.4: before anything else sees the message. What is refused changes nothing for it.
-    if let Some(read) = pep::mds::take_assist(&mut el)
+    if client.account.is_account()
+        && let Some(read) = pep::mds::take_assist(&mut el)
         && let Err(why) = pep::publish_own(client, read).await
     {
         tracing::debug!(condition = ?why.condition, "a read marker in a message was not taken");
@@ -47,6 +48,10 @@ pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
         Place::Server | Place::RoomService | Place::Upload => return,
         Place::Nowhere => return client.refuse(&el, &Condition::ServiceUnavailable.into()),
     };
+    // A room elsewhere: its own server keeps and checks what is said there.
+    if peer.network().is_some() && (el.get("type") == Some("groupchat") || is_inside(client, &to)) {
+        return live(client, peer, &el, to.resource()).await;
+    }
     let kind = match el.get("type") {
         Some("error") => "error",
         Some("chat") => "chat",
@@ -57,12 +62,12 @@ pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
     let domains = client.node.domains();
     incoming::clean(&mut el, |by| {
         let by = Jid::new(by);
-        by.is_ok_and(|by| domains.iter().any(|d| d.as_str() == by.domain()))
+        by.is_ok_and(|by| crate::s2s::is_ours(domains, by.domain()))
     });
     // A resource that is not there is as good as none (§8.5.3.2.1).
     let resource = to
         .resource()
-        .filter(|r| client.server.session(&peer, r).is_some())
+        .filter(|r| !peer.is_account() || client.server.session(&peer, r).is_some())
         .map(Str::new);
     // Liberty: §8.5.3.2.1 drops or refuses `normal` messages to a resource that is not there; here they wait like
     // those to the bare address, because a person wrote them.
@@ -136,6 +141,17 @@ pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
     }
 }
 
+/// Rooms on other servers that a client entered, as bare JIDs.
+#[derive(Default)]
+pub(crate) struct Elsewhere(pub parking_lot::Mutex<std::collections::BTreeSet<Str>>);
+
+/// Whether a JID names a room elsewhere that the client is in, or somebody there.
+fn is_inside(client: &Client, to: &Jid) -> bool {
+    let rooms = client.own::<Elsewhere>();
+    let rooms = rooms.0.lock();
+    rooms.contains(to.bare_str())
+}
+
 /// For those who are there; nothing of it is kept.
 async fn live(client: &Arc<Client>, peer: Address, el: &Element, resource: Option<&str>) {
     let stanza = LiveStanza::of(el, resource);
@@ -154,7 +170,11 @@ pub fn check(tx: &mut sammen_core::tx::Tx<'_>, me: &Address, peer: &Address) -> 
     if me == peer {
         return Ok(());
     }
-    if !peer.is_account() || tx.account(peer)?.is_none() {
+    let there = match peer.network() {
+        Some(network) => tx.speaks(network),
+        None => peer.is_account() && tx.account(peer)?.is_some(),
+    };
+    if !there {
         return Err(Refusal::Unreachable);
     }
     if tx.is_blocked(me, peer)? || tx.is_blocked(peer, me)? {

@@ -7,6 +7,7 @@ use sammen_core::live::{Presence, Show};
 use sammen_core::{Address, Protocol};
 
 use crate::client::Client;
+use crate::server::Server;
 use crate::wire::{Condition, Element, Jid, StanzaError, Str, ns};
 use crate::{disco, presence, small};
 
@@ -15,14 +16,7 @@ pub const NAME: &str = "sammen";
 
 /// Shows a contact (or the own account) as its sessions of other protocols say it.
 pub fn show(client: &Arc<Client>, account: &Address) {
-    let best = client.node.live(|live| {
-        live.sessions_of(account)
-            .iter()
-            .filter(|s| s.protocol != Protocol::Xmpp)
-            .filter_map(|s| s.presence())
-            .max_by_key(|p| p.show)
-    });
-    let presence = best.unwrap_or_default();
+    let presence = best(&client.server, account);
     let Some(jid) = client
         .server
         .jid(account)
@@ -34,18 +28,43 @@ pub fn show(client: &Arc<Client>, account: &Address) {
     if presence::note_seen(client, &jid, gone) {
         return;
     }
-    let mut stanza = Element::new(ns::CLIENT, "presence")
-        .attr("from", jid.to_str())
-        .attr("to", client.jid.to_str())
-        .children(presence::children(&presence));
-    if gone {
-        stanza.set("type", "unavailable");
-    } else {
-        stanza.push(disco::node_caps(client));
-    }
+    let Some(stanza) = stanza(&client.server, account, client.jid.as_str(), &presence) else {
+        return;
+    };
     client.send_quiet(jid.as_str(), |out| {
         crate::wire::write::element(out, &stanza, crate::wire::Context::CLIENT);
     });
+}
+
+/// What the account's sessions of other protocols say about it, as one.
+pub fn best(server: &Server, account: &Address) -> Arc<Presence> {
+    let best = server.node.live(|live| {
+        live.sessions_of(account)
+            .iter()
+            .filter(|s| s.protocol != Protocol::Xmpp)
+            .filter_map(|s| s.presence())
+            .max_by_key(|p| p.show)
+    });
+    best.unwrap_or_default()
+}
+
+/// The presence of that resource.
+pub fn stanza(
+    server: &Server,
+    account: &Address,
+    to: &str,
+    presence: &Presence,
+) -> Option<Element> {
+    let jid = server.jid(account)?.with_resource(NAME).ok()?;
+    let stanza = Element::new(ns::CLIENT, "presence")
+        .attr("from", jid.to_str())
+        .attr("to", to)
+        .children(presence::children(presence));
+    Some(if presence.show == Show::Offline {
+        stanza.attr("type", "unavailable")
+    } else {
+        stanza.child(disco::node_caps())
+    })
 }
 
 /// Answers an IQ to that resource.

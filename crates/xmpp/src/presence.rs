@@ -218,9 +218,19 @@ async fn directed(client: &Arc<Client>, to: &Jid, el: Element) -> Result<(), Sta
             Some(room) => room(client.clone(), to.clone(), el).await,
             None => Err(Condition::ServiceUnavailable.into()),
         },
-        Place::Account(_) => {
+        Place::Remote(peer)
+            if client.server.federation.get().is_none()
+                || peer.network() != Some(crate::s2s::network::NAME) =>
+        {
+            Err(Condition::RemoteServerNotFound.into())
+        }
+        Place::Account(_) | Place::Remote(_) => {
             {
                 let mut state = client.state.lock();
+                if el.has("x", ns::MUC) {
+                    let rooms = client.own::<message::Elsewhere>();
+                    rooms.0.lock().insert(bare(to));
+                }
                 if el.get("type").is_some() {
                     state.directed.remove(to.as_str());
                 } else if state.directed.len() < DIRECTED {
@@ -231,13 +241,12 @@ async fn directed(client: &Arc<Client>, to: &Jid, el: Element) -> Result<(), Sta
             }
             send_directed(client, to, &el).await
         }
-        Place::Remote(_) => Err(Condition::RemoteServerNotFound.into()),
         _ => Ok(()),
     }
 }
 
 async fn send_directed(client: &Arc<Client>, to: &Jid, el: &Element) -> Result<(), StanzaError> {
-    let Place::Account(peer) = client.server.place(to) else {
+    let (Place::Account(peer) | Place::Remote(peer)) = client.server.place(to) else {
         return Ok(());
     };
     let stanza = LiveStanza::of(el, to.resource());
@@ -377,6 +386,28 @@ pub async fn probe(client: &Arc<Client>) {
     for (account, session, presence) in found {
         show(client, &account, &session, &presence);
     }
+    let Some(federation) = client.server.federation.get() else {
+        return;
+    };
+    // RFC 6121 §4.3.1; and a question that got no answer yet may have got lost (§3.1.2).
+    let elsewhere = |a: &Address| a.network() == Some(crate::s2s::network::NAME);
+    for (address, contact) in contacts.iter().filter(|(a, c)| elsewhere(a) && !c.blocked) {
+        let kind = match (contact.sees, contact.asked) {
+            (true, _) => "probe",
+            (false, true) => "subscribe",
+            _ => continue,
+        };
+        let from = if contact.sees {
+            client.jid.to_str()
+        } else {
+            client.bare.clone()
+        };
+        let stanza = Element::new(ns::CLIENT, "presence")
+            .attr("from", from)
+            .attr("to", address.name())
+            .attr("type", kind);
+        federation.send(&stanza);
+    }
 }
 
 /// Shows what a session of a contact (or an own one) says about its person.
@@ -427,7 +458,7 @@ pub(crate) fn note_seen(client: &Arc<Client>, jid: &Jid, gone: bool) -> bool {
     false
 }
 
-fn write_form(out: &mut BytesMut, from: &Jid, to: &str, gone: bool, form: &Form) {
+pub(crate) fn write_form(out: &mut BytesMut, from: &Jid, to: &str, gone: bool, form: &Form) {
     let mut attrs = vec![("from", from.as_str()), ("to", to)];
     if gone {
         attrs.push(("type", "unavailable"));

@@ -29,6 +29,8 @@ pub struct Server {
     pub(crate) resumable: Mutex<HashMap<String, Arc<Client>>>,
     /// Rings when a session can no longer be resumed.
     pub(crate) forgotten: tokio::sync::Notify,
+    /// Other servers, where this node speaks with any.
+    pub federation: std::sync::OnceLock<Arc<crate::s2s::Federation>>,
     /// When it started.
     pub started: Timestamp,
     /// What features keep for the whole node.
@@ -43,6 +45,7 @@ impl Server {
         plain.without_tls = true;
         Arc::new(Self {
             forgotten: tokio::sync::Notify::new(),
+            federation: std::sync::OnceLock::new(),
             started: node.now(),
             policies: [Arc::new(secure), Arc::new(plain)],
             node,

@@ -75,7 +75,8 @@ pub fn ping(client: &Client) {
     client.send(&ping);
 }
 
-async fn iq(client: &Arc<Client>, to: Option<Jid>, el: Element) {
+/// Takes an IQ from a client, or from somebody of another server.
+pub(crate) async fn iq(client: &Arc<Client>, to: Option<Jid>, el: Element) {
     // RFC 6120 §8.2.3.
     let Some(id) = el.get_str("id").cloned() else {
         return client.refuse(&el, &Iq::bad("an IQ has an id"));
@@ -107,8 +108,9 @@ async fn iq(client: &Arc<Client>, to: Option<Jid>, el: Element) {
         (Place::Room(_), None) => Where::Room,
         (Place::Room(_), Some(_)) => Where::Occupant,
         (Place::Upload, None) => Where::Upload,
-        (Place::Remote(_), _) => {
-            return client.refuse(&el, &Condition::RemoteServerNotFound.into());
+        (Place::Remote(peer), _) => {
+            let (peer, el) = (peer.clone(), el.clone());
+            return elsewhere(client, &peer, &el);
         }
         (_, _) => return client.refuse(&el, &Condition::ItemNotFound.into()),
     };
@@ -137,6 +139,21 @@ async fn iq(client: &Arc<Client>, to: Option<Jid>, el: Element) {
     match answer {
         Ok(child) => client.result(&id, to.as_ref(), child),
         Err(error) => client.refuse(&el, &error),
+    }
+}
+
+/// RFC 6120 §10.4: to another server.
+fn elsewhere(client: &Arc<Client>, peer: &Address, el: &Element) {
+    let blocked = client
+        .node
+        .contacts(&client.account)
+        .is_ok_and(|c| c.get(peer).is_some_and(|c| c.blocked));
+    match client.server.federation.get() {
+        Some(_) if blocked => client.refuse(el, &message::blocked()),
+        Some(federation) if peer.network() == Some(crate::s2s::network::NAME) => {
+            federation.send(el);
+        }
+        _ => client.refuse(el, &Condition::RemoteServerNotFound.into()),
     }
 }
 
@@ -190,6 +207,7 @@ async fn answer(client: &Arc<Client>, to: Option<Jid>, el: Element) {
                 let _ = room(client.clone(), to, el).await;
             }
         }
+        Some((Place::Remote(peer), _)) => elsewhere(client, &peer, &el),
         Some(_) => {}
     }
 }

@@ -19,6 +19,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// A certificate as it stands in a handshake.
+pub type Certificate = rustls::pki_types::CertificateDer<'static>;
+
 pub use dns::Names;
 pub use tls::{ClientTls, Shown};
 pub use trust::{Trust, Untrusted};

@@ -231,7 +231,7 @@ fn a_served_node_is_ready_reloads_and_stops() {
     let text = |motd: &str| {
         let any = "address = '127.0.0.1:0', security";
         format!(
-            "domain = 'example.org'\ndata = '{}'\n[xmpp]\nlisten = [{{ {any} = 'starttls' }}]\n\
+            "domain = 'example.org'\ndata = '{}'\n[xmpp]\nlisten = [{{ {any} = 'starttls' }}]\ns2s = {{ listen = [] }}\n\
              [irc]\nlisten = [{{ {any} = 'plain' }}]\nmotd = '{motd}'\n[http]\nlisten = []\n[metrics]\nlisten = []\n",
             data.display()
         )
@@ -288,7 +288,7 @@ fn the_service_manager_hears_that_it_is_ready_and_that_it_stops() {
     std::fs::write(
         &config,
         format!(
-            "domain = 'example.org'\ndata = '{}'\n[xmpp]\n{nothing}\n[irc]\n{nothing}\n[http]\n{nothing}\n[metrics]\n{nothing}\n",
+            "domain = 'example.org'\ndata = '{}'\n[xmpp]\n{nothing}\ns2s = {{ {nothing} }}\n[irc]\n{nothing}\n[http]\n{nothing}\n[metrics]\n{nothing}\n",
             data.display()
         ),
     )

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::s2s::Token;
 use crate::wire::Element;
 
 /// A stanza that is not yet counted.
@@ -10,6 +11,8 @@ struct Slot {
     ticket: Option<u64>,
     /// Envelope, for an error.
     shell: Option<Element>,
+    /// Dropped with the slot: the stream from another server that brought it counts it then.
+    _token: Option<Token>,
 }
 
 /// The inbound half of a session.
@@ -23,6 +26,8 @@ pub struct Inbound {
     slots: VecDeque<Slot>,
     /// The stanza in hand has been submitted.
     submitted: bool,
+    /// What the stanza in hand is counted by besides.
+    token: Option<Token>,
     /// The client asked for `h`; it gets it once this much is handled, and then again.
     due: Option<u32>,
     again: Option<u32>,
@@ -76,6 +81,12 @@ impl Inbound {
         self.submitted = false;
     }
 
+    /// A stanza from another server comes into hand; the token is dropped once it is dealt with.
+    pub(crate) fn begin_for(&mut self, token: Token) {
+        self.submitted = false;
+        self.token = Some(token);
+    }
+
     /// The stanza in hand goes to the writer; returns its ticket and the count to store with it.
     pub fn submit(&mut self, stanza: &Element) -> (u64, Option<u32>) {
         self.next_ticket += 1;
@@ -84,6 +95,7 @@ impl Inbound {
             self.slots.push_back(Slot {
                 ticket: Some(self.next_ticket),
                 shell: Some(stanza.shell()),
+                _token: self.token.take(),
             });
         }
         // Everything before it was handled in order, so the count of this one covers all.
@@ -94,6 +106,7 @@ impl Inbound {
 
     /// The stanza in hand is dealt with.
     pub fn end(&mut self) {
+        self.token = None;
         if !self.submitted {
             if self.slots.is_empty() {
                 self.handled = self.handled.wrapping_add(1);
@@ -101,6 +114,7 @@ impl Inbound {
                 self.slots.push_back(Slot {
                     ticket: None,
                     shell: None,
+                    _token: None,
                 });
             }
         }

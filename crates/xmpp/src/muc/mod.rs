@@ -119,6 +119,15 @@ const IQS: &[IqHandler] = &[
     }),
 ];
 
+/// The rooms that a client is in or enters, as addresses.
+pub(crate) fn rooms_of(client: &Client) -> Vec<crate::wire::Jid> {
+    let rooms = places::Places::of(client).all();
+    rooms
+        .iter()
+        .filter_map(|room| client.server.jid(room))
+        .collect()
+}
+
 /// Stanzas of rooms that are no events.
 fn custom(client: &Arc<Client>, payload: &Payload) -> bool {
     if let Some(fleeting) = payload.downcast_ref::<speak::Fleeting>() {

@@ -18,6 +18,10 @@ namespaces! {
     CLIENT = "jabber:client", "RFC 6120 §4.8.2: stanzas between client and server.";
     SERVER = "jabber:server", "RFC 6120 §4.8.2: stanzas between servers.";
     FRAMING = "urn:ietf:params:xml:ns:xmpp-framing", "RFC 7395: `<open/>` and `<close/>` over WebSocket.";
+    DIALBACK = "jabber:server:dialback", "XEP-0220: server dialback.";
+    DIALBACK_FEATURE = "urn:xmpp:features:dialback", "XEP-0220 §2.2: dialback announced.";
+    BIDI = "urn:xmpp:bidi", "XEP-0288: stanzas both ways on one stream.";
+    BIDI_FEATURE = "urn:xmpp:features:bidi", "XEP-0288: the same announced.";
     STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams", "RFC 6120 §4.9: stream error conditions.";
     STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas", "RFC 6120 §8.3: stanza error conditions.";
     TLS = "urn:ietf:params:xml:ns:xmpp-tls", "RFC 6120 §5: STARTTLS.";

@@ -98,6 +98,7 @@ pub struct StreamParser {
     scanner: Scanner,
     root: Str,
     bindings: Vec<Binding>,
+    between_servers: bool,
 }
 
 impl StreamParser {
@@ -111,7 +112,17 @@ impl StreamParser {
             scanner: Scanner::default(),
             root: Str::default(),
             bindings: Vec::new(),
+            between_servers: false,
         }
+    }
+
+    /// A parser for a stream between servers: what stands in `jabber:server` is given as `jabber:client` (RFC 6120
+    /// §4.8.3 asks for that whenever a stanza goes from one kind of stream to the other), so that the whole node knows
+    /// one namespace of stanzas only. The header keeps its own.
+    #[must_use]
+    pub fn between_servers(mut self) -> Self {
+        self.between_servers = true;
+        self
     }
 
     /// Other limits from the next stanza on (wider once somebody has signed in).
@@ -225,6 +236,11 @@ impl StreamParser {
         let open = StreamOpen::from_element(&el, default_ns.unwrap_or_default());
         self.root = root;
         self.bindings = bindings;
+        if self.between_servers {
+            for binding in self.bindings.iter_mut().filter(|b| b.ns == ns::SERVER) {
+                binding.ns = Str::new_static(ns::CLIENT);
+            }
+        }
         self.start += skip + len;
         Ok(Some(Frame::Open(open)))
     }
@@ -251,11 +267,14 @@ impl StreamParser {
         self.scanner = Scanner::default();
         match found {
             Found::Stanza(len) => {
-                let el = parse::document(
+                let mut el = parse::document(
                     window.get(..len).unwrap_or_default(),
                     &self.bindings,
                     &limits,
                 )?;
+                if self.between_servers && el.ns() == ns::SERVER {
+                    el.change_ns(ns::SERVER, ns::CLIENT);
+                }
                 self.start += len;
                 Ok(Some(Frame::Stanza(el)))
             }
@@ -377,6 +396,33 @@ mod tests {
         assert!(r.is("r", ns::SM));
         parser.feed(b"more");
         assert_eq!((parser.next_frame(), parser.pending()), (Ok(None), 0));
+    }
+
+    #[test]
+    fn another_server_speaks_of_the_same_stanzas() {
+        let header = HEADER.replace("jabber:client", "jabber:server");
+        let mut parser = StreamParser::new(Limits::default()).between_servers();
+        parser.feed(header.as_bytes());
+        parser.feed(b"<message><body>hi</body></message>");
+        parser.feed(b"<p:iq xmlns:p='jabber:server'><p:error/></p:iq>");
+        parser.feed(b"<message><x xmlns='urn:x'><body xmlns='jabber:server'/></x></message>");
+        let frames = all(&mut parser).unwrap();
+        let [
+            Frame::Open(open),
+            Frame::Stanza(message),
+            Frame::Stanza(iq),
+            Frame::Stanza(far),
+        ] = &frames[..]
+        else {
+            panic!("{frames:?}")
+        };
+        assert_eq!(open.default_ns, ns::SERVER);
+        assert!(message.is("message", ns::CLIENT) && message.has("body", ns::CLIENT));
+        assert!(iq.is("iq", ns::CLIENT) && iq.has("error", ns::CLIENT));
+        assert!(
+            far.find_ns("urn:x").unwrap().has("body", ns::SERVER),
+            "content is nobody's business"
+        );
     }
 
     #[test]

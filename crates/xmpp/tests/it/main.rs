@@ -6,6 +6,7 @@ mod archive;
 mod commands;
 mod contacts;
 mod desk;
+mod federation;
 mod meaning;
 mod messages;
 mod muc;

@@ -15,6 +15,8 @@ use sammen_net::credentials::Iterations;
 use sammen_net::{
     CancellationToken, ConnectionLimits, Listener, ListenerConfig, Security, ThrottleConfig,
 };
+use sammen_xmpp::s2s::Federation;
+use sammen_xmpp::s2s::network::Port;
 use sammen_xmpp::wire::{Context, Element, Frame, Limits, StreamParser, ns, write};
 use sammen_xmpp::{Config, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,9 +49,23 @@ impl House {
 
     /// A node on a store, which may have accounts already.
     pub async fn with(store: Arc<MemoryStore>, config: Config) -> Self {
-        let domain = Domain::new("localhost").unwrap();
+        Self::of("localhost", store, config, None).await
+    }
+
+    /// A node of another domain, which may speak with other servers.
+    pub async fn of(
+        domain: &str,
+        store: Arc<MemoryStore>,
+        config: Config,
+        federation: Option<Arc<Federation>>,
+    ) -> Self {
+        let domain = Domain::new(domain).unwrap();
         let port: Arc<dyn Store> = store.clone();
-        let node = Node::start(port, Options::new(domain.clone())).unwrap();
+        let mut options = Options::new(domain.clone());
+        if let Some(federation) = &federation {
+            options.networks.push(Arc::new(Port(federation.clone())));
+        }
+        let node = Node::start(port, options).unwrap();
         let throttle = ThrottleConfig::default();
         let accounts = Accounts::open(node.clone(), Iterations::quick(), throttle)
             .await
@@ -66,6 +82,9 @@ impl House {
             }
         }
         let server = Server::new(node.clone(), config, accounts);
+        if let Some(federation) = federation {
+            federation.begin(&server);
+        }
         let plain = Security::Plain {
             tls: None,
             beyond_loopback: false,
@@ -167,6 +186,7 @@ impl House {
         Person {
             stream: TcpStream::connect(self.address).await.unwrap(),
             parser: StreamParser::new(Limits::default()),
+            domain: self.node.domains()[0].to_string(),
             jid: String::new(),
             kept: Vec::new(),
         }
@@ -178,6 +198,7 @@ pub struct Person {
     pub stream: TcpStream,
     pub parser: StreamParser,
     pub jid: String,
+    domain: String,
     kept: Vec<Element>,
 }
 
@@ -189,9 +210,10 @@ impl Person {
 
     /// Opens a stream; returns the features.
     pub async fn opens(&mut self) -> Element {
-        self.send(
-            "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
-        )
+        let domain = self.domain.clone();
+        self.send(&format!(
+            "<stream:stream to='{domain}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+        ))
         .await;
         let features = self.next().await;
         assert!(features.is("features", ns::STREAM), "{features:?}");
@@ -256,8 +278,9 @@ impl Person {
     /// Everything that was sent before is dealt with, and what it caused has come: others are kept.
     pub async fn settles(&mut self) {
         let id = format!("settle-{}", self.kept.len());
+        let domain = self.domain.clone();
         let answer = self
-            .asks("get", "localhost", &id, "<ping xmlns='urn:xmpp:ping'/>")
+            .asks("get", &domain, &id, "<ping xmlns='urn:xmpp:ping'/>")
             .await;
         assert_eq!(answer.get("type"), Some("result"));
     }

@@ -1,0 +1,672 @@
+//! What moves the bytes of a stream between servers, in either direction: frames in, stanzas out, acknowledgements, time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use sammen_net::dial::Certificate;
+use sammen_net::{Connection, Link, LinkConfig, Peer as Client, Rate, Stream, Turn};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::incoming::{self, Ground, Incoming};
+use super::outgoing::{self, Agreed, Outgoing, Purpose};
+use super::peer::Peer;
+use super::pipe::{Failure, Item, Pipe, Unacked};
+use super::tally::Tally;
+use super::{Federation, SERVICE, ascii, is_ours, route};
+use crate::server::Server;
+use crate::wire::{
+    Context, Element, Frame, Jid, Str, StreamCondition, StreamError, StreamParser, ns, write,
+};
+
+/// Stanzas in hand; then reading pauses.
+const IN_HAND: usize = 1024;
+/// Stanzas that wait for the peer's acknowledgement; then sending pauses.
+const UNACKED: usize = 1024;
+
+fn link_config(federation: &Federation) -> LinkConfig {
+    let config = &federation.config;
+    LinkConfig {
+        max_input: 64 * 1024,
+        max_output: config.peer.stanza_bytes * 8,
+        write_timeout: config.write_timeout,
+        bytes: Rate::UNLIMITED,
+        cost: Rate {
+            per_second: config.rate,
+            burst: config.burst,
+        },
+    }
+}
+
+/// A stream that negotiated everything.
+struct Opened {
+    link: Link<Stream>,
+    parser: StreamParser,
+    agreed: Agreed,
+}
+
+/// Opens a stream for a pair of domains and serves it to its end.
+pub(super) async fn open(federation: Arc<Federation>, peer: Arc<Peer>) {
+    let (local, remote) = (peer.local.clone(), peer.remote.clone());
+    let opening = negotiate(&federation, &local, &remote, Purpose::Stanzas);
+    let opened = match opening.await {
+        Ok(Outcome::Ready(opened)) => *opened,
+        Ok(Outcome::Verified(_)) => return,
+        Err(why) => {
+            match &why {
+                Failure::Unproven(_) => {
+                    tracing::warn!(protocol = "xmpp", %local, %remote, "no stream to {remote}: {}", why.words());
+                }
+                _ => {
+                    tracing::info!(protocol = "xmpp", %local, %remote, "no stream to {remote}: {}", why.words());
+                }
+            }
+            peer.failed(&federation, why);
+            federation.visitors.unreachable(&remote);
+            return;
+        }
+    };
+    tracing::info!(protocol = "xmpp", %local, %remote, "a stream to {remote} is open");
+    let pipe = Arc::new(Pipe::default());
+    peer.up(&pipe);
+    let acknowledges = opened.agreed.acknowledges;
+    let head = Head::Out {
+        local,
+        remote,
+        both_ways: opened.agreed.both_ways,
+    };
+    let mut flow = Flow {
+        unacked: acknowledges.then(Unacked::default),
+        head,
+        link: Some(opened.link),
+        parser: opened.parser,
+        pipe: Some(pipe.clone()),
+        peers: vec![peer],
+        tally: Arc::default(),
+        federation,
+        proved: HashSet::new(),
+    };
+    flow.run(None).await;
+    flow.over();
+}
+
+/// What a negotiation ends with.
+enum Outcome {
+    Ready(Box<Opened>),
+    Verified(bool),
+}
+
+async fn negotiate(
+    federation: &Arc<Federation>,
+    local: &Str,
+    remote: &Str,
+    purpose: Purpose,
+) -> Result<Outcome, Failure> {
+    let patience = federation.config.negotiation;
+    let slow = || Failure::Unreachable(format!("{remote} took too long"));
+    let work = Box::pin(negotiating(federation, local, remote, purpose));
+    tokio::select! {
+        done = timeout(patience, work) => done.map_err(|_| slow())?,
+        () = federation.down.cancelled() => Err(Failure::Unreachable("the node goes down".into())),
+    }
+}
+
+async fn negotiating(
+    federation: &Arc<Federation>,
+    local: &Str,
+    remote: &Str,
+    purpose: Purpose,
+) -> Result<Outcome, Failure> {
+    let name = ascii(remote);
+    let dialed = federation.ways.dialer.connect(&name, &SERVICE).await;
+    let dialed = dialed.map_err(|error| {
+        if error.is_final() {
+            Failure::NoServer(error.to_string())
+        } else {
+            Failure::Unreachable(error.to_string())
+        }
+    })?;
+    let broke = |e: &dyn std::fmt::Display| Failure::Unreachable(format!("{remote}: {e}"));
+    let mut machine = Outgoing::new(
+        federation.config.clone(),
+        federation.secret.clone(),
+        local.clone(),
+        remote.clone(),
+        purpose,
+    );
+    let config = link_config(federation);
+    let mut link = if dialed.direct_tls {
+        let secured = federation.ways.tls.handshake(dialed.stream, &name, true);
+        let (stream, shown) = secured.await.map_err(|e| broke(&e))?;
+        machine.secured(federation.proves(&shown.chain, remote));
+        Link::new(stream, config)
+    } else {
+        machine.open();
+        Link::new(Stream::Plain(dialed.stream), config)
+    };
+    let mut parser = StreamParser::new(federation.config.stranger).between_servers();
+    loop {
+        for piece in machine.take_output() {
+            link.queue(piece).map_err(|e| broke(&e))?;
+        }
+        let Some(frame) = parser.next_frame().map_err(|e| broke(&e))? else {
+            match link.turn().await.map_err(|e| broke(&e))? {
+                Turn::Input => {
+                    parser.feed(&link.input);
+                    link.input.clear();
+                }
+                Turn::Room => {}
+                Turn::Closed => return Err(broke(&"the connection was closed")),
+            }
+            continue;
+        };
+        match machine.frame(frame) {
+            outgoing::Step::Go => {}
+            outgoing::Step::Restart => parser.reset(),
+            outgoing::Step::StartTls => {
+                // RFC 6120 §5.4.3.3: what came in clear behind the answer is somebody else's.
+                if parser.reset_discarding() > 0 {
+                    return Err(broke(&"bytes in clear before TLS"));
+                }
+                let stream = link.into_stream().await.map_err(|e| broke(&e))?;
+                let Stream::Plain(tcp) = stream else {
+                    return Err(broke(&"TLS twice"));
+                };
+                let secured = federation.ways.tls.handshake(tcp, &name, false);
+                let (stream, shown) = secured.await.map_err(|e| broke(&e))?;
+                machine.secured(federation.proves(&shown.chain, remote));
+                link = Link::new(stream, config);
+            }
+            outgoing::Step::Ready(agreed) => {
+                parser.set_limits(federation.config.peer);
+                return Ok(Outcome::Ready(Box::new(Opened {
+                    link,
+                    parser,
+                    agreed,
+                })));
+            }
+            outgoing::Step::Verified(valid) => {
+                for piece in machine.take_output() {
+                    let _ = link.queue(piece);
+                }
+                let _ = link.flush().await;
+                return Ok(Outcome::Verified(valid));
+            }
+            outgoing::Step::Failed(why) => {
+                for piece in machine.take_output() {
+                    let _ = link.queue(piece);
+                }
+                let _ = link.flush().await;
+                return Err(why);
+            }
+        }
+    }
+}
+
+/// What a connection of another server stands on.
+struct House {
+    server: Arc<Server>,
+    federation: Arc<Federation>,
+    chain: Vec<Certificate>,
+}
+
+impl Ground for House {
+    fn is_ours(&self, host: &str) -> bool {
+        is_ours(self.server.node.domains(), host)
+    }
+
+    fn proves(&self, domain: &str) -> Result<(), String> {
+        self.federation.proves(&self.chain, domain)
+    }
+
+    fn stream_id(&self) -> String {
+        format!("{:032x}", self.server.node.clock().random())
+    }
+}
+
+/// Serves a connection of the listener for other servers until it ends.
+pub async fn serve(server: Arc<Server>, connection: Connection) {
+    let Some(federation) = server.federation.get().cloned() else {
+        return;
+    };
+    let Connection { stream, peer } = connection;
+    let chain = |client: &Client| client.tls.as_ref().map(|t| t.chain.clone());
+    let house = House {
+        chain: chain(&peer).unwrap_or_default(),
+        federation: federation.clone(),
+        server: server.clone(),
+    };
+    let machine = Incoming::new(
+        federation.config.clone(),
+        federation.secret.clone(),
+        house,
+        Str::new(server.domain().as_str()),
+        peer.tls.is_some(),
+        peer.can_start_tls(),
+    );
+    let config = link_config(&federation);
+    let parser = StreamParser::new(federation.config.stranger).between_servers();
+    let mut flow = Flow {
+        head: Head::In(Box::new(machine)),
+        link: Some(Link::new(stream, config)),
+        parser,
+        pipe: None,
+        peers: Vec::new(),
+        unacked: None,
+        tally: Arc::default(),
+        federation,
+        proved: HashSet::new(),
+    };
+    flow.run(Some(peer)).await;
+    flow.over();
+}
+
+/// Who opened the stream.
+enum Head {
+    /// We did.
+    Out {
+        local: Str,
+        remote: Str,
+        both_ways: bool,
+    },
+    /// Another server did.
+    In(Box<Incoming<House>>),
+}
+
+/// What the server of a domain said about a key that was shown in its name.
+type Verdict = (Str, Str, Option<bool>);
+
+struct Flow {
+    head: Head,
+    link: Option<Link<Stream>>,
+    parser: StreamParser,
+    /// What goes out here.
+    pipe: Option<Arc<Pipe>>,
+    /// Whose pipe it is.
+    peers: Vec<Arc<Peer>>,
+    unacked: Option<Unacked>,
+    tally: Arc<Tally>,
+    federation: Arc<Federation>,
+    /// Pairs of domains that were proven here.
+    proved: HashSet<(Str, Str)>,
+}
+
+/// The stream goes on, or not.
+#[derive(PartialEq, Eq)]
+enum On {
+    Yes,
+    No,
+}
+
+impl Flow {
+    async fn run(&mut self, mut client: Option<Client>) {
+        let (verdicts, mut heard) = mpsc::channel::<Verdict>(8);
+        let config = self.federation.config.clone();
+        let shutdown = self.federation.down.clone();
+        let begun = Instant::now();
+        let mut last = begun;
+        let mut written: Vec<Item> = Vec::new();
+        loop {
+            self.write(&mut written);
+            let Some(link) = &mut self.link else { return };
+            if !written.is_empty() {
+                // Without acknowledgements, what the connection took is delivered.
+                if link.flush().await.is_err() {
+                    for item in written.drain(..) {
+                        self.federation.fail(item, &Failure::Lost);
+                    }
+                    return;
+                }
+                for done in written.drain(..).filter_map(|item| item.done) {
+                    let _ = done.send(Ok(()));
+                }
+                continue;
+            }
+            let stranger = matches!(&self.head, Head::In(machine) if machine.proven().is_empty());
+            let until = if stranger {
+                begun + config.negotiation
+            } else {
+                last + config.idle
+            };
+            let reads = self.tally.waiting() < IN_HAND;
+            let pipe = self.pipe.clone();
+            let due = async {
+                match &pipe {
+                    Some(pipe) => pipe.bell.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => last = Instant::now(),
+                () = self.tally.bell.notified() => {}
+                Some((local, remote, valid)) = heard.recv() => {
+                    let Head::In(machine) = &mut self.head else { continue };
+                    let step = machine.verified(local, remote, valid);
+                    if self.follow(step, &mut client, &verdicts).await == On::No {
+                        return;
+                    }
+                }
+                turn = link.turn(), if reads => match turn {
+                    Ok(Turn::Input) => {
+                        last = Instant::now();
+                        if self.input(&mut client, &verdicts).await == On::No {
+                            return;
+                        }
+                    }
+                    Ok(Turn::Room) => {}
+                    Ok(Turn::Closed) | Err(_) => return,
+                },
+                () = sleep_until(until) => {
+                    let condition = if stranger {
+                        StreamCondition::ConnectionTimeout
+                    } else if self.quiet() {
+                        return self.goodbye(None).await;
+                    } else {
+                        // Something waits for an acknowledgement that does not come.
+                        StreamCondition::ConnectionTimeout
+                    };
+                    return self.goodbye(Some(condition)).await;
+                }
+                () = shutdown.cancelled() => {
+                    return self.goodbye(Some(StreamCondition::SystemShutdown)).await;
+                }
+            }
+        }
+    }
+
+    /// Whether the stream can be closed without loss; then nothing more is taken.
+    fn quiet(&self) -> bool {
+        let unacked = self.unacked.as_ref().map_or(0, Unacked::len);
+        let empty = self.pipe.as_ref().is_none_or(|p| p.close_if_empty());
+        unacked == 0 && empty && self.tally.waiting() == 0
+    }
+
+    /// Hands what waits to the connection, as far as it has room.
+    fn write(&mut self, written: &mut Vec<Item>) {
+        let Some(link) = &mut self.link else { return };
+        if let Some(pipe) = &self.pipe {
+            while link.has_room() && self.unacked.as_ref().is_none_or(|u| u.len() < UNACKED) {
+                let Some(item) = pipe.pop() else { break };
+                if link.queue(item.bytes.clone()).is_err() {
+                    self.federation.fail(item, &Failure::Busy);
+                    continue;
+                }
+                match &mut self.unacked {
+                    Some(unacked) => unacked.sent(item),
+                    None if item.done.is_some() => written.push(item),
+                    None => {}
+                }
+            }
+            if let Some(unacked) = &mut self.unacked
+                && (pipe.is_empty() || unacked.len() >= UNACKED)
+                && unacked.asks()
+            {
+                let _ = link.queue(Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>"));
+            }
+        }
+        if let Some(h) = self.tally.answer() {
+            let _ = link.queue(format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>").into());
+        }
+    }
+
+    async fn input(&mut self, client: &mut Option<Client>, verdicts: &mpsc::Sender<Verdict>) -> On {
+        let Some(link) = &mut self.link else {
+            return On::No;
+        };
+        self.parser.feed(&link.input);
+        link.input.clear();
+        loop {
+            let frame = match self.parser.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return On::Yes,
+                Err(fault) => {
+                    let error = StreamError::from(fault);
+                    if let Head::In(machine) = &mut self.head {
+                        let step = machine.fail(&error);
+                        return self.follow(step, client, verdicts).await;
+                    }
+                    self.goodbye(Some(error.condition)).await;
+                    return On::No;
+                }
+            };
+            if let Some(link) = &mut self.link {
+                link.charge(1);
+            }
+            let on = match &mut self.head {
+                Head::In(machine) => {
+                    let step = machine.frame(frame);
+                    self.follow(step, client, verdicts).await
+                }
+                Head::Out { .. } => self.answer(frame).await,
+            };
+            if on == On::No {
+                return On::No;
+            }
+        }
+    }
+
+    /// A frame on a stream that we opened.
+    async fn answer(&mut self, frame: Frame) -> On {
+        let Head::Out {
+            local,
+            remote,
+            both_ways,
+        } = &self.head
+        else {
+            return On::No;
+        };
+        let el = match frame {
+            Frame::Stanza(el) => el,
+            Frame::Open(_) => return On::Yes,
+            Frame::Close => {
+                self.goodbye(None).await;
+                return On::No;
+            }
+        };
+        match (el.name(), el.ns()) {
+            ("r", ns::SM) => self.tally.ask(),
+            ("a", ns::SM) => return self.acknowledged(el.get("h").and_then(|h| h.parse().ok())),
+            ("error", ns::STREAM) => {
+                let error = StreamError::from_element(&el);
+                let why = error.map_or("unknown", |e| e.condition.name());
+                tracing::info!(protocol = "xmpp", %remote, why, "the stream to {remote} ended");
+                return On::No;
+            }
+            ("message" | "presence" | "iq", ns::CLIENT) if *both_ways => {
+                // RFC 6120 §8.1.2.2: this stream proved one pair of domains.
+                let domain = |name| el.get(name).and_then(|a| Jid::new(a).ok());
+                let proper = domain("from").is_some_and(|f| f.domain() == remote.as_str())
+                    && domain("to").is_some_and(|t| t.domain() == local.as_str());
+                if !proper {
+                    self.goodbye(Some(StreamCondition::InvalidFrom)).await;
+                    return On::No;
+                }
+                self.stanza(el).await;
+            }
+            ("message" | "presence" | "iq", ns::CLIENT) => {
+                self.goodbye(Some(StreamCondition::NotAuthorized)).await;
+                return On::No;
+            }
+            _ => {}
+        }
+        On::Yes
+    }
+
+    fn acknowledged(&mut self, h: Option<u32>) -> On {
+        let fine = match (&mut self.unacked, h) {
+            (Some(unacked), Some(h)) => unacked.acked(h).is_ok(),
+            _ => true,
+        };
+        if !fine {
+            tracing::warn!(
+                protocol = "xmpp",
+                "another server acknowledged more than it was sent"
+            );
+        }
+        if fine { On::Yes } else { On::No }
+    }
+
+    async fn stanza(&mut self, el: Element) {
+        let token = self.tally.take();
+        if let Some(server) = self.federation.server() {
+            route::stanza(&self.federation, &server, el, token).await;
+        }
+    }
+
+    /// Does what an incoming stream's machine asks for.
+    async fn follow(
+        &mut self,
+        step: incoming::Step,
+        client: &mut Option<Client>,
+        verdicts: &mpsc::Sender<Verdict>,
+    ) -> On {
+        let Head::In(machine) = &mut self.head else {
+            return On::No;
+        };
+        if let Some(link) = &mut self.link {
+            for piece in machine.take_output() {
+                if link.queue(piece).is_err() {
+                    return On::No;
+                }
+            }
+        }
+        match step {
+            incoming::Step::Go => {
+                if let Some((local, remote, both_ways)) = machine.sasl_pair() {
+                    self.proven(&local, &remote, both_ways);
+                }
+            }
+            incoming::Step::Restart => self.parser.reset(),
+            incoming::Step::StartTls => return self.start_tls(client).await,
+            incoming::Step::Proven {
+                local,
+                remote,
+                both_ways,
+            } => self.proven(&local, &remote, both_ways),
+            incoming::Step::Verify { local, remote, key } => {
+                let id = machine.id().clone();
+                let (federation, verdicts) = (self.federation.clone(), verdicts.clone());
+                tokio::spawn(async move {
+                    let purpose = Purpose::Verify { id, key };
+                    let asked = negotiate(&federation, &local, &remote, purpose).await;
+                    let valid = match asked {
+                        Ok(Outcome::Verified(valid)) => Some(valid),
+                        Ok(Outcome::Ready(_)) => None,
+                        Err(why) => {
+                            tracing::info!(protocol = "xmpp", %remote, "a key of {remote} could not be verified: {}", why.words());
+                            None
+                        }
+                    };
+                    let _ = verdicts.send((local, remote, valid)).await;
+                });
+            }
+            incoming::Step::Stanza(el) => self.stanza(el).await,
+            incoming::Step::Asked => self.tally.ask(),
+            incoming::Step::Acknowledged(h) => return self.acknowledged(Some(h)),
+            incoming::Step::Counting => {
+                self.tally.reset();
+                if self.unacked.is_none() && self.pipe.is_some() {
+                    self.unacked = Some(Unacked::default());
+                }
+            }
+            incoming::Step::End => {
+                if let Some(link) = &mut self.link {
+                    let _ = link.close().await;
+                }
+                return On::No;
+            }
+        }
+        On::Yes
+    }
+
+    /// The peer proved a domain: it may say more, is alive, and may be spoken to here.
+    fn proven(&mut self, local: &Str, remote: &Str, both_ways: bool) {
+        let config = &self.federation.config;
+        if !self.proved.insert((local.clone(), remote.clone())) {
+            return;
+        }
+        self.parser.set_limits(config.peer);
+        if both_ways && let Some(peer) = self.federation.peer(local, remote) {
+            let pipe = self.pipe.get_or_insert_with(Arc::default).clone();
+            if peer.up(&pipe) {
+                self.peers.push(peer);
+            }
+        }
+        self.federation.lives(local, remote);
+    }
+
+    async fn start_tls(&mut self, client: &mut Option<Client>) -> On {
+        let (Some(client), Some(link), Head::In(machine)) =
+            (client, self.link.take(), &mut self.head)
+        else {
+            return On::No;
+        };
+        if self.parser.reset_discarding() > 0 {
+            return On::No;
+        }
+        let Ok(stream) = link.into_stream().await else {
+            return On::No;
+        };
+        match client.start_tls(stream).await {
+            Ok(stream) => {
+                machine.ground.chain = client
+                    .tls
+                    .as_ref()
+                    .map(|t| t.chain.clone())
+                    .unwrap_or_default();
+                machine.secured();
+                self.link = Some(Link::new(stream, link_config(&self.federation)));
+                On::Yes
+            }
+            Err(error) => {
+                tracing::info!(
+                    protocol = "xmpp",
+                    remote = machine.claims(),
+                    "no TLS with another server: {error}"
+                );
+                On::No
+            }
+        }
+    }
+
+    /// Ends our side, with an error where there is one.
+    async fn goodbye(&mut self, why: Option<StreamCondition>) {
+        let Some(link) = &mut self.link else { return };
+        let mut out = BytesMut::new();
+        if let Some(condition) = why {
+            write::element(
+                &mut out,
+                &StreamError::new(condition).to_element(),
+                Context::SERVER,
+            );
+        }
+        // What is handled is said once more, so that the peer need not send it again.
+        out.extend_from_slice(write::STREAM_CLOSE);
+        let _ = link.queue(out.freeze());
+        let _ = link.close().await;
+    }
+
+    /// The stream is gone: what nobody acknowledged is lost or waits on, by who sent it.
+    fn over(&mut self) {
+        for peer in &self.peers {
+            if let Some(pipe) = &self.pipe {
+                peer.ended(pipe);
+            }
+        }
+        let mut again = self.pipe.as_ref().map(|p| p.close()).unwrap_or_default();
+        for item in self.unacked.take().map(Unacked::lost).unwrap_or_default() {
+            self.federation.fail(item, &Failure::Lost);
+        }
+        // What was never written goes over the next stream.
+        let remotes: HashSet<&Str> = self.peers.iter().map(|p| &p.remote).collect();
+        if let (1, Some(peer)) = (remotes.len(), self.peers.first()) {
+            for item in again.drain(..) {
+                peer.send(&self.federation, item);
+            }
+        }
+        for item in again {
+            self.federation.fail(item, &Failure::Lost);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Federation: streams to and from other servers, and what travels on them.
+//!
+//! ```text
+//! core's outbox ─ network.rs (deliver) ─┐                                  ┌─ incoming.rs ─ flow.rs ◄─ listener
+//! core's state  ─ network.rs (state)  ──┼► Federation::send ─ peer (queue) │
+//! a client's IQ ─ stanza.rs           ──┘        │                         └► route.rs ► visitor.rs ► message.rs,
+//!                                        outgoing.rs ─ flow.rs ─► socket                 presence.rs, muc/, pep/ …
+//! ```
+//!
+//! **How the rest of the crate uses it.** [`crate::Server::federation`] gives the [`Federation`] where there is one.
+//! * *A stanza to another server*: build it with `from` and `to` and call [`Federation::send`]. It goes out in order on
+//!   the stream of (domain of `from`, domain of `to`), which is opened where there is none. It waits for that in a bounded
+//!   queue and is kept nowhere: when the server can't be reached, requests, messages and directed presence come back to
+//!   the local sender as a stanza error. Bytes that were written for [`crate::wire::Context::CLIENT`] are right for a
+//!   stream between servers too, because both have their stanzas in the default namespace ([`Federation::send_bytes`]).
+//! * *A message that must not be lost* is an event of a conversation with a remote address: core puts it into its outbox,
+//!   [`network`] delivers it when the peer can be reached, and it counts as delivered when the peer has acknowledged it
+//!   (XEP-0198, where the peer offers that).
+//! * *What a remote person may see* (presence, contact requests, typing, [`crate::live_stanza::LiveStanza`], PEP
+//!   notifications) is told to `Address::remote("xmpp", …)` with `tx.tell_account`, as to an account.
+//! * *A stanza from another server* reaches [`route`]: the sender's full JID becomes a visitor ([`visitor`]): a
+//!   [`crate::Client`] whose account is the remote address, so that every IQ handler, room and node works for it as for
+//!   a client of ours. What the node sends to such a client goes out by `send_bytes`.
+//! * *Rooms elsewhere*: presence and messages of a local client to a room on another server are passed on as they are;
+//!   what the room sends to the full JID of a client reaches that client. Nothing is stored of it yet.
+
+pub mod config;
+pub mod dialback;
+mod flow;
+mod gate;
+pub mod incoming;
+pub mod network;
+pub mod outgoing;
+mod peer;
+pub mod pipe;
+mod presence;
+pub mod route;
+mod tally;
+pub mod visitor;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use sammen_core::outbox;
+use sammen_net::CancellationToken;
+use sammen_net::dial::{ClientTls, Dialer, Service, Trust};
+
+pub use config::Config;
+pub use flow::serve;
+
+use crate::server::Server;
+use crate::wire::{Context, Element, Jid, Str, write};
+use dialback::Secret;
+use peer::Peer;
+use pipe::{Failure, Item};
+pub(crate) use tally::Token;
+use visitor::Visitors;
+
+/// RFC 6120 §3.2.1 and XEP-0368.
+pub const SERVICE: Service = Service {
+    starttls: "_xmpp-server._tcp",
+    direct: Some("_xmpps-server._tcp"),
+    port: 5269,
+};
+/// XEP-0368 §3: the name in ALPN.
+pub const ALPN: &str = "xmpp-server";
+
+/// What federation needs of the outside.
+pub struct Ways {
+    /// Finds and reaches other servers.
+    pub dialer: Dialer,
+    /// TLS towards them.
+    pub tls: ClientTls,
+    /// Which certificates prove something.
+    pub trust: Trust,
+}
+
+/// Federation of one node.
+pub struct Federation {
+    pub(crate) config: Arc<Config>,
+    pub(crate) ways: Ways,
+    pub(crate) secret: Secret,
+    bound: OnceLock<Bound>,
+    peers: Mutex<HashMap<(Str, Str), Arc<Peer>>>,
+    pub(crate) visitors: Visitors,
+    pub(crate) down: CancellationToken,
+}
+
+/// What is known once the node runs.
+struct Bound {
+    server: Weak<Server>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Federation {
+    /// Federation with these settings. It is one of the node's networks, so it is made before the node; it begins to
+    /// work with [`Federation::begin`].
+    pub fn new(config: Config, ways: Ways) -> Arc<Self> {
+        let random: [u8; 32] = rand::random();
+        Arc::new(Self {
+            config: Arc::new(config),
+            ways,
+            secret: Secret::new(&random),
+            bound: OnceLock::new(),
+            peers: Mutex::default(),
+            visitors: Visitors::default(),
+            down: CancellationToken::new(),
+        })
+    }
+
+    /// The node runs. Call it on the runtime that its streams shall live on.
+    pub fn begin(self: &Arc<Self>, server: &Arc<Server>) {
+        let bound = Bound {
+            server: Arc::downgrade(server),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let _ = self.bound.set(bound);
+        let _ = server.federation.set(self.clone());
+    }
+
+    /// The node goes down: streams are closed.
+    pub fn end(&self) {
+        self.down.cancel();
+    }
+
+    pub(crate) fn server(&self) -> Option<Arc<Server>> {
+        self.bound.get()?.server.upgrade()
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(bound) = self.bound.get() {
+            bound.runtime.spawn(task);
+        }
+    }
+
+    /// The time as certificates have it.
+    pub(crate) fn now(&self) -> SystemTime {
+        let ms = self.server().map_or(0, |s| s.node.now().0);
+        SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    }
+
+    /// Whether the certificate of a connection proves a domain.
+    pub(crate) fn proves(
+        &self,
+        chain: &[sammen_net::dial::Certificate],
+        domain: &str,
+    ) -> Result<(), String> {
+        let name = ascii(domain);
+        self.ways
+            .trust
+            .verify(chain, &name, self.now())
+            .map_err(|e| e.to_string())
+    }
+
+    /// Sends a stanza with `from` and `to` to another server. It is kept nowhere; see the module's words.
+    pub fn send(self: &Arc<Self>, stanza: &Element) {
+        let mut out = BytesMut::new();
+        write::element(&mut out, stanza, Context::CLIENT);
+        let address = |name| stanza.get(name).and_then(|a| Jid::new(a).ok());
+        let (Some(from), Some(to)) = (address("from"), address("to")) else {
+            return;
+        };
+        let comes_back = gate::comes_back(stanza).then(|| Box::new(stanza.shell()));
+        self.send_bytes(from.domain(), to.domain(), out.freeze(), comes_back);
+    }
+
+    /// Sends a stanza that was written before. `shell` is its envelope (with `from`, `to`, `type`, `id`) where its local
+    /// sender shall get an error if it can't be delivered.
+    pub fn send_bytes(
+        self: &Arc<Self>,
+        local: &str,
+        remote: &str,
+        bytes: Bytes,
+        shell: Option<Box<Element>>,
+    ) {
+        let item = Item {
+            bytes,
+            done: None,
+            shell,
+        };
+        self.enqueue(local, remote, item);
+    }
+
+    pub(crate) fn enqueue(self: &Arc<Self>, local: &str, remote: &str, item: Item) {
+        if !self.config.speaks_with(remote) {
+            return self.fail(item, &Failure::Forbidden);
+        }
+        match self.peer(local, remote) {
+            Some(peer) => peer.send(self, item),
+            None => self.fail(item, &Failure::Busy),
+        }
+    }
+
+    /// The queue towards a domain.
+    pub(crate) fn peer(&self, local: &str, remote: &str) -> Option<Arc<Peer>> {
+        let mut peers = self.peers.lock();
+        let key = (Str::new(local), Str::new(remote));
+        if let Some(peer) = peers.get(&key) {
+            return Some(peer.clone());
+        }
+        if peers.len() >= self.config.peers {
+            let now = tokio::time::Instant::now();
+            peers.retain(|_, peer| !peer.is_idle(now));
+            if peers.len() >= self.config.peers {
+                return None;
+            }
+        }
+        let peer = Arc::new(Peer::new(key.0.clone(), key.1.clone()));
+        peers.insert(key, peer.clone());
+        Some(peer)
+    }
+
+    /// Something did not reach its server.
+    pub(crate) fn fail(self: &Arc<Self>, item: Item, why: &Failure) {
+        if let Some(done) = item.done {
+            let _ = done.send(Err(why.clone()));
+        }
+        if let Some(shell) = item.shell {
+            gate::give_back(self, &shell, why);
+        }
+    }
+
+    /// A server shows that it lives: what waits for it is tried at once.
+    pub(crate) fn lives(&self, local: &str, remote: &str) {
+        if let Some(peer) = self.peers.lock().get(&(Str::new(local), Str::new(remote))) {
+            peer.revive();
+        }
+        if let Some(server) = self.server() {
+            server
+                .node
+                .retry_outbox(&outbox::destination(network::NAME, remote));
+        }
+    }
+}
+
+impl std::fmt::Debug for Federation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Federation")
+    }
+}
+
+/// A domain as DNS and certificates have it (RFC 5890).
+pub(crate) fn ascii(domain: &str) -> String {
+    idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned())
+}
+
+/// Whether a host is one of ours: a domain of the node, or one label below it.
+pub fn is_ours(domains: &[sammen_core::Domain], host: &str) -> bool {
+    let known = |host: &str| domains.iter().any(|d| d.as_str() == host);
+    known(host) || host.split_once('.').is_some_and(|(_, rest)| known(rest))
+}

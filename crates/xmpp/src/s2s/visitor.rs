@@ -1,0 +1,265 @@
+//! People of other servers while they do something here: each of their full addresses is a [`Client`] without a
+//! connection. What they send is dealt with in order; what they are sent goes out by the stream to their server.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sammen_core::live::StateChange;
+use sammen_core::{Address, Delivery, Device, DeviceId, NetworkName, Protocol, Timestamp};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::tally::Token;
+use super::{Federation, network, route};
+use crate::c2s::lag;
+use crate::client::Client;
+use crate::pep::notify::Push;
+use crate::server::Server;
+use crate::wire::{Element, Jid, Str};
+use crate::{deliver, muc};
+
+/// Stanzas that wait for one visitor; then the stream it came on waits.
+const INBOX: usize = 64;
+/// Deliveries taken at once.
+const DELIVERIES: usize = 64;
+/// Who does nothing for so long, is in no room and not available to anybody here, is forgotten.
+const REST: Duration = Duration::from_secs(120);
+
+/// What reaches a visitor's task.
+enum Input {
+    /// From its server.
+    Stanza(Element, Token),
+    /// From the node, for whom it concerns.
+    Push(Arc<StateChange>),
+    /// Its server can't be reached.
+    Unreachable,
+}
+
+/// The visitors of a node, by bare address.
+#[derive(Default)]
+pub(crate) struct Visitors(Mutex<HashMap<Str, Vec<(Str, mpsc::Sender<Input>)>>>);
+
+/// Whose presence a visitor shares: accounts that its own presence was sent to.
+#[derive(Default)]
+pub(crate) struct Shares(pub Mutex<BTreeSet<Address>>);
+
+impl Visitors {
+    /// Brings a stanza to the visitor that sent it.
+    pub async fn bring(
+        &self,
+        federation: &Arc<Federation>,
+        server: &Arc<Server>,
+        from: &Jid,
+        el: Element,
+        token: Token,
+    ) {
+        let mut input = Input::Stanza(el, token);
+        // A visitor that just ended is replaced by a new one.
+        for _ in 0..2 {
+            let Some(inbox) = self.find(federation, server, from) else {
+                tracing::warn!(
+                    protocol = "xmpp",
+                    "too many people of other servers are here"
+                );
+                return;
+            };
+            match inbox.send(input).await {
+                Ok(()) => return,
+                Err(mpsc::error::SendError(back)) => {
+                    input = back;
+                    self.forget(from, &inbox);
+                }
+            }
+        }
+    }
+
+    fn find(
+        &self,
+        federation: &Arc<Federation>,
+        server: &Arc<Server>,
+        from: &Jid,
+    ) -> Option<mpsc::Sender<Input>> {
+        let mut all = self.0.lock();
+        let known = all.get(from.bare_str()).into_iter().flatten();
+        for (full, inbox) in known {
+            if full == from.as_str() {
+                return Some(inbox.clone());
+            }
+        }
+        if all.len() >= federation.config.visitors {
+            return None;
+        }
+        let (inbox, received) = mpsc::channel(INBOX);
+        let of_bare = all.entry(Str::new(from.bare_str())).or_default();
+        of_bare.push((from.to_str(), inbox.clone()));
+        let (federation, server, from) = (federation.clone(), server.clone(), from.clone());
+        let own = inbox.clone();
+        tokio::spawn(async move {
+            live(&federation, server, &from, received).await;
+            federation.visitors.forget(&from, &own);
+        });
+        Some(inbox)
+    }
+
+    fn forget(&self, jid: &Jid, inbox: &mpsc::Sender<Input>) {
+        let mut all = self.0.lock();
+        if let Some(list) = all.get_mut(jid.bare_str()) {
+            list.retain(|(_, known)| !known.same_channel(inbox));
+            if list.is_empty() {
+                all.remove(jid.bare_str());
+            }
+        }
+    }
+
+    /// Hands something to all visitors of a bare address; what they have no room for is dropped. Does not block.
+    pub fn push(&self, bare: &str, change: &Arc<StateChange>) {
+        for (_, inbox) in self.0.lock().get(bare).into_iter().flatten() {
+            let _ = inbox.try_send(Input::Push(change.clone()));
+        }
+    }
+
+    /// A server can't be reached: its people are no longer here.
+    pub fn unreachable(&self, domain: &str) {
+        let all = self.0.lock();
+        for (full, inbox) in all.values().flatten() {
+            if Jid::new(full).is_ok_and(|jid| jid.domain() == domain) {
+                let _ = inbox.try_send(Input::Unreachable);
+            }
+        }
+    }
+}
+
+/// A visitor's life.
+async fn live(
+    federation: &Arc<Federation>,
+    server: Arc<Server>,
+    jid: &Jid,
+    mut inbox: mpsc::Receiver<Input>,
+) {
+    let who =
+        NetworkName::new(network::NAME).and_then(|name| Address::remote(&name, jid.bare_str()));
+    let Ok(who) = who else { return };
+    let label = jid.resource().unwrap_or_default();
+    let visit = server.node.visit(who.clone(), Protocol::Xmpp, label);
+    let Ok(session) = visit.await else { return };
+    let device = Device {
+        id: DeviceId(0),
+        account: who,
+        protocol: Protocol::Xmpp,
+        key: String::new(),
+        label: None,
+        credential: None,
+        cursor: server.node.last_seq(),
+        inbound: 0,
+        state: Vec::new(),
+        generation: 0,
+        created: Timestamp(0),
+        seen: Timestamp(0),
+    };
+    let cursor = server.node.last_seq();
+    let client = Client::new(server, session, Arc::new(device), jid.clone(), cursor);
+    let mut deliveries = Vec::new();
+    let mut last = Instant::now();
+    loop {
+        send(federation, &client);
+        if lag::page(&client).await {
+            continue;
+        }
+        tokio::select! {
+            biased;
+            () = client.session.mailbox.receive(&mut deliveries, DELIVERIES) => {
+                let mut over = false;
+                for delivery in deliveries.drain(..) {
+                    over |= matches!(delivery, Delivery::Closed(_));
+                    over |= deliver::one(&client, delivery).await.is_some();
+                }
+                if over {
+                    break;
+                }
+            }
+            input = inbox.recv() => match input {
+                Some(Input::Stanza(el, token)) => {
+                    last = Instant::now();
+                    client.inbound.lock().begin_for(token);
+                    route::take(&client, el).await;
+                    client.inbound.lock().end();
+                }
+                Some(Input::Push(change)) => push(&client, &change),
+                Some(Input::Unreachable) | None => break,
+            },
+            () = client.bell.notified() => {}
+            () = sleep_until(last + REST) => {
+                let busy = client.inbound.lock().waiting() > 0
+                    || client.state.lock().available
+                    || !muc::rooms_of(&client).is_empty();
+                if !busy {
+                    break;
+                }
+                last = Instant::now();
+            }
+        }
+    }
+    inbox.close();
+    for room in muc::rooms_of(&client) {
+        route::leave(&client, &room, "This person's server can't be reached.").await;
+    }
+    if let Err(why) = client.node.sign_out(&client.session).await {
+        tracing::warn!(%why, "a visitor did not end cleanly");
+    }
+}
+
+fn push(client: &Arc<Client>, change: &StateChange) {
+    if let StateChange::Custom { payload, .. } = change
+        && let Some(push) = payload.downcast_ref::<Push>()
+    {
+        push.deliver(client);
+    }
+}
+
+/// Sends out what the node has for a visitor.
+fn send(federation: &Arc<Federation>, client: &Client) {
+    let mut pieces: Vec<Bytes> = Vec::new();
+    {
+        let mut out = client.out.lock();
+        while out.is_due() {
+            out.take(usize::MAX, |piece| pieces.push(piece));
+        }
+    }
+    let own = client.server.domain().as_str();
+    for piece in pieces {
+        let local = sender(&piece).and_then(|from| Jid::new(from).ok());
+        let local = local.as_ref().map_or(own, Jid::domain);
+        federation.send_bytes(local, client.jid.domain(), piece, None);
+    }
+}
+
+/// The `from` of a stanza as it is written.
+fn sender(stanza: &[u8]) -> Option<&str> {
+    let tag = stanza.get(..memchr::memchr(b'>', stanza)?)?;
+    let at = memchr::memmem::find(tag, b" from='")? + b" from='".len();
+    let value = tag.get(at..)?;
+    let value = value.get(..memchr::memchr(b'\'', value)?)?;
+    std::str::from_utf8(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sender_stands_in_the_first_tag() {
+        for (stanza, from) in [
+            (
+                "<message to='a@b' from='town@rooms.c/x'><body> from='y'</body></message>",
+                Some("town@rooms.c/x"),
+            ),
+            ("<iq type='result' from='c' id='1'/>", Some("c")),
+            ("<presence><x from='z'/></presence>", None),
+        ] {
+            assert_eq!(sender(stanza.as_bytes()), from);
+        }
+    }
+}
