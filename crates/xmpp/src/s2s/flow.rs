@@ -377,7 +377,7 @@ impl Flow {
 
     /// Whether the stream can be closed without loss; then nothing more is taken.
     fn quiet(&self) -> bool {
-        let unacked = self.unacked.as_ref().map_or(0, Unacked::len);
+        let unacked = self.unacked.as_ref().map_or(0, Unacked::waiting);
         let empty = self.pipe.as_ref().is_none_or(|p| p.close_if_empty());
         unacked == 0 && empty && self.tally.waiting() == 0
     }
@@ -386,7 +386,7 @@ impl Flow {
     fn write(&mut self, written: &mut Vec<Item>) {
         let Some(link) = &mut self.link else { return };
         if let Some(pipe) = &self.pipe {
-            while link.has_room() && self.unacked.as_ref().is_none_or(|u| u.len() < UNACKED) {
+            while link.has_room() && self.unacked.as_ref().is_none_or(|u| u.waiting() < UNACKED) {
                 let Some(item) = pipe.pop() else { break };
                 if link.queue(item.bytes.clone()).is_err() {
                     self.federation.fail(item, &Failure::Busy);
@@ -399,7 +399,7 @@ impl Flow {
                 }
             }
             if let Some(unacked) = &mut self.unacked
-                && (pipe.is_empty() || unacked.len() >= UNACKED)
+                && (pipe.is_empty() || unacked.waiting() >= UNACKED)
                 && unacked.asks()
             {
                 let _ = link.queue(Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>"));

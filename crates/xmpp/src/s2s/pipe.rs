@@ -170,7 +170,7 @@ impl Unacked {
     }
 
     /// How many wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.items.len()
     }
 
@@ -223,7 +223,7 @@ mod tests {
         assert!(unacked.asks() && !unacked.asks(), "one question at a time");
         unacked.sent(two);
         assert_eq!(unacked.acked(1), Ok(()));
-        assert_eq!((first.try_recv(), unacked.len()), (Ok(Ok(())), 1));
+        assert_eq!((first.try_recv(), unacked.waiting()), (Ok(Ok(())), 1));
         assert!(second.try_recv().is_err());
         assert_eq!(unacked.acked(0), Ok(()), "an old count");
         assert_eq!(unacked.acked(3), Err(TooHigh));

@@ -39,11 +39,10 @@ pub(super) async fn take(visitor: &Arc<Client>, el: Element) {
     let error = el.get("type") == Some("error");
     match (el.name(), place) {
         // XEP-0045 §18.1.2, XEP-0410: who can't be reached is no longer in the room.
-        ("message" | "presence", Place::Room(_)) if error => {
-            if ends_occupancy(&el) {
-                leave(visitor, &to, "This person's server can't deliver to them.").await;
-            }
+        ("message" | "presence", Place::Room(_)) if error && ends_occupancy(&el) => {
+            leave(visitor, &to, "This person's server can't deliver to them.").await;
         }
+        ("message" | "presence", Place::Room(_)) if error => {}
         ("presence", Place::Room(_)) => rooms_presence::handle(visitor, Some(to), el).await,
         ("presence", Place::Account(account)) => presence::take(visitor, account, &to, el).await,
         ("message", Place::Account(account)) if error => {
