@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sammen_core::memory::MemoryStore;
 use sammen_core::upkeep::Retention;
+use sammen_core::{Clock, SystemClock};
 use sammen_net::dial::{Dialer, Route, Trust};
 use sammen_net::tls::{Source, Tls};
 use sammen_net::{CancellationToken, ConnectionLimits, Listener, ListenerConfig, Security};
@@ -30,7 +31,9 @@ impl Site {
             folder: folder.path().to_owned(),
             names: names.iter().map(|n| (*n).to_owned()).collect(),
         };
-        let tls = Tls::new(source, std::time::SystemTime::now()).unwrap();
+        let now = u64::try_from(SystemClock.now().0).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now);
+        let tls = Tls::new(source, now).unwrap();
         let config = ListenerConfig {
             name: "s2s",
             address: "127.0.0.1:0".parse().unwrap(),
