@@ -132,6 +132,9 @@ pub(crate) async fn event(s: &mut Session, a: &Arc<Announced>) {
         }
         Content::Reaction { .. } => reaction(s, a, own).await,
         Content::Membership(change) => membership(s, a, change),
+        Content::Room(RoomChange::Renamed { to, reason, .. }) => {
+            crate::commands::rename::told(s, a, to, reason.as_deref()).await;
+        }
         Content::Room(change) => room_change(s, a, change),
         Content::Marker(_) | Content::Erased { .. } => {}
     }
@@ -278,7 +281,7 @@ fn invite(s: &mut Session, a: &Announced, who: &Address) {
     s.emit_line(line.tags(tags));
 }
 
-fn event_tags(s: &Session, a: &Announced) -> TagBuf {
+pub(crate) fn event_tags(s: &Session, a: &Announced) -> TagBuf {
     let mut tags = TagBuf::new();
     if s.has(Cap::ServerTime) {
         tags.push(names::TIME, crate::wire::time::format(a.event.at.0));

@@ -5,7 +5,9 @@ use sammen_core::{Address, Principal, Refusal, ops};
 
 use crate::replay::{self, presence};
 use crate::session::Session;
+use crate::wire::caps::Cap;
 use crate::wire::casemap::{Ban, Who};
+use crate::wire::standard::codes;
 use crate::wire::{Message, Numeric};
 
 /// Channels of one command.
@@ -23,11 +25,13 @@ pub(crate) async fn join(s: &mut Session, m: &Message<'_>) {
     let mut keys = m.text(1).unwrap_or("").split(',');
     for channel in channels.split(',').filter(|c| !c.is_empty()).take(MOST) {
         let key = keys.next().filter(|k| !k.is_empty()).map(str::to_owned);
-        one(s, channel, key).await;
+        one(s, channel, key, false).await;
     }
 }
 
-async fn one(s: &mut Session, channel: &str, key: Option<String>) {
+/// `leads_on`: it was another name that led here.
+async fn one(s: &mut Session, channel: &str, key: Option<String>, leads_on: bool) {
+    let again = key.clone();
     let Some(room) = s.server.names.room(channel) else {
         let text = "No such channel";
         return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], text);
@@ -61,6 +65,17 @@ async fn one(s: &mut Session, channel: &str, key: Option<String>) {
     });
     match written.await {
         Ok(entrance) => replay::show(s, &entrance),
+        // draft/channel-rename: the name of before leads on.
+        Err(Refusal::Gone(Some(now))) if now.is_room() => {
+            let (now, text) = (s.server.names.channel(&now), "The channel has been renamed");
+            if s.has(Cap::ChannelRename) {
+                return s.fail("JOIN", codes::CHANNEL_RENAMED, &[channel, &now], text);
+            }
+            s.numeric(Numeric::ERR_LINKCHANNEL, &[channel, &now], text);
+            if !leads_on {
+                Box::pin(one(s, &now, again, true)).await;
+            }
+        }
         Err(refusal) => s.refuse(&refusal, channel),
     }
 }

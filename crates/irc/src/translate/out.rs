@@ -440,11 +440,18 @@ impl Writer<'_> {
                     .trailing(text)
                     .write_with(&self.tags(true), out);
             }
+            RoomChange::Renamed { from, to, .. } => {
+                let names = &self.server.names;
+                let (from, to) = (names.channel(from), names.channel(to));
+                let text = format!("This room was {from} and is {to} now.");
+                self.line("NOTICE")
+                    .trailing(text)
+                    .write_with(&self.tags(true), out);
+            }
             RoomChange::Created
             | RoomChange::Avatar(_)
             | RoomChange::Settings(_)
-            | RoomChange::Destroyed { .. }
-            | RoomChange::Renamed { .. } => {}
+            | RoomChange::Destroyed { .. } => {}
         }
     }
 }
