@@ -146,6 +146,18 @@ pub fn may_invite(convo: &Convo, who: &Principal) -> Outcome<()> {
     Ok(())
 }
 
+/// May the principal keep people out by a mask, or let them in again? Moderators may: they kick, and without this the
+/// kicked come straight back. Taking someone's standing (XMPP's outcast) stays with admins (XEP-0045 §5.2.1).
+pub fn may_ban_masks(convo: &Convo, who: &Principal) -> Outcome<()> {
+    let Some(address) = in_room(convo, who)? else {
+        return Ok(());
+    };
+    if convo.role(address) == Role::Moderator || convo.standing(address) >= Standing::Admin {
+        return Ok(());
+    }
+    Err(Refusal::Forbidden("only moderators do that"))
+}
+
 /// May the principal give `who` the standing `to`? (XEP-0045 §5.2.1, table of privileges and §8–10.)
 pub fn may_set_standing(convo: &Convo, by: &Principal, who: &Address, to: Standing) -> Outcome<()> {
     gone(convo)?;
