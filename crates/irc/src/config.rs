@@ -72,7 +72,7 @@ impl Default for Config {
             targets: 4,
             registration_seconds: 60,
             ping_seconds: 120,
-            gather_ms: 0,
+            gather_ms: 20,
             commands_per_second: 20,
             commands_burst: 200,
         }

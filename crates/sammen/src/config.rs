@@ -304,7 +304,7 @@ impl Default for Irc {
             network: "Sammen".into(),
             motd: String::new(),
             icon: None,
-            gather_ms: 0,
+            gather_ms: 20,
             sts_days: 0,
             commands_per_second: 20,
             commands_burst: 200,

@@ -59,6 +59,11 @@ impl View {
         self.0 & bit != 0
     }
 
+    /// The same for a reader who ignores client-only tags.
+    pub fn without_tags(self) -> Self {
+        Self(self.0 & !Self::TAGS)
+    }
+
     /// Whether the reader understands client-only tags.
     pub fn tags(self) -> bool {
         self.has(Self::TAGS)
