@@ -110,7 +110,7 @@ pub(crate) async fn event(s: &mut Session, a: &Arc<Announced>) {
     me.cursor = me.cursor.max(event.seq);
     if a.convo.is_room() {
         match me.rooms.get(&event.conversation) {
-            Some(inside) if event.seq <= inside.since => return,
+            Some(inside) if event.seq <= inside.since && !a.passing => return,
             Some(_) => {}
             None => return outside(s, a).await,
         }

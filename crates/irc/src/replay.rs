@@ -147,6 +147,15 @@ pub(crate) fn show(s: &mut Session, entrance: &Entrance) {
     let Some(room) = convo.conversation.room() else {
         return;
     };
+    if !convo.is_ours() {
+        // It was entered by another app of the account perhaps: here it stays while that is gone.
+        let (node, who, room) = (s.server.node.clone(), s.account(), room.clone());
+        tokio::spawn(async move {
+            if let Err(refusal) = node.enter_elsewhere(&who, &room, None).await {
+                tracing::debug!(protocol = "irc", %refusal, "a room elsewhere is not held");
+            }
+        });
+    }
     let channel = s.server.names.channel(room);
     let inside = Inside {
         since: entrance.entered.seq,

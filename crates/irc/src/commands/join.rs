@@ -38,6 +38,9 @@ async fn one(s: &mut Session, channel: &str, key: Option<String>, leads_on: bool
     };
     let (me, id, origin) = (s.account(), s.id(), s.origin());
     let shown = presence(s.me().away.as_deref());
+    if room.network().is_some() {
+        return elsewhere(s, channel, &room, key).await;
+    }
     let fits = fits(s, &me);
     let written = s.server.node.write(move |tx| {
         let convo = match tx.room(&room) {
@@ -76,6 +79,24 @@ async fn one(s: &mut Session, channel: &str, key: Option<String>, leads_on: bool
                 Box::pin(one(s, &now, again, true)).await;
             }
         }
+        Err(refusal) => s.refuse(&refusal, channel),
+    }
+}
+
+/// A room of another server: that one lets in.
+async fn elsewhere(s: &mut Session, channel: &str, room: &Address, key: Option<String>) {
+    let (me, id, node) = (s.account(), s.id(), s.server.node.clone());
+    let shown = presence(s.me().away.as_deref());
+    let entered = node.enter_elsewhere(&me, room, key.as_deref()).await;
+    let written = match entered {
+        Ok(convo) => {
+            node.write(move |tx| replay::enter_in(tx, id, &me, convo.id(), shown))
+                .await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match written {
+        Ok(entrance) => replay::show(s, &entrance),
         Err(refusal) => s.refuse(&refusal, channel),
     }
 }

@@ -25,10 +25,15 @@ pub fn set_topic(
         .or_else(|| convo.conversation.room().cloned())
         .ok_or(Refusal::NotFound)?;
     let now = tx.now;
-    let convo = tx.change_convo(&convo, |c| {
-        c.settings.topic = (!topic.is_empty()).then(|| topic.to_owned());
-        c.settings.topic_by = Some((author.clone(), now));
-    });
+    // Elsewhere it is a wish until the room says it itself.
+    let convo = if convo.is_ours() {
+        tx.change_convo(&convo, |c| {
+            c.settings.topic = (!topic.is_empty()).then(|| topic.to_owned());
+            c.settings.topic_by = Some((author.clone(), now));
+        })
+    } else {
+        convo
+    };
     let draft = Draft {
         native,
         ..Draft::new(
