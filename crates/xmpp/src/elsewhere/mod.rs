@@ -129,7 +129,12 @@ pub fn note(client: &Client, to: &Jid, el: &Element) {
 
 /// A stanza from another server for one of ours. Rooms that somebody of ours is in, or enters, are dealt with here:
 /// then nothing is returned. Else the token comes back.
-pub async fn take(server: &Arc<Server>, from: &Jid, el: &Element, token: Token) -> Option<Token> {
+pub async fn take<T: Any + Send>(
+    server: &Arc<Server>,
+    from: &Jid,
+    el: &Element,
+    token: T,
+) -> Option<T> {
     let to = el.get("to").and_then(|to| Jid::new(to).ok());
     let Some(to) = to.filter(Jid::is_full) else {
         return Some(token);
@@ -152,7 +157,8 @@ pub async fn take(server: &Arc<Server>, from: &Jid, el: &Element, token: Token) 
     if to.resource() == Some(node_resource::NAME) && history::result(&room, from, el) {
         return None;
     }
-    room.bring(from.clone(), to, el.clone(), token).await;
+    room.bring(from.clone(), to, el.clone(), Box::new(token))
+        .await;
     None
 }
 

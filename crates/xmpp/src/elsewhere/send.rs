@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sammen_core::event::{Content, MembershipAction, RoomChange};
 use sammen_core::network::{Delivery, OutboxRow};
 use sammen_core::ops::projection;
+use sammen_core::outbox::destination;
 use sammen_core::{Event, Refusal};
 
 use super::{Elsewhere, held, held_jid, project};
@@ -104,7 +105,10 @@ fn not_inside(server: &Arc<Server>, row: &OutboxRow) -> Delivery {
     tokio::spawn(async move {
         let entered = held::enter(&server, &who, &room, None).await;
         match entered {
-            Ok(()) => {}
+            Ok(()) => {
+                let host = room.name().rsplit('@').next().unwrap_or_default();
+                server.node.retry_outbox(&destination("xmpp", host));
+            }
             Err(Refusal::Unreachable | Refusal::TryLater) => {}
             Err(refusal) => {
                 tracing::debug!(protocol = "xmpp", %refusal, "a room elsewhere does not let in who speaks");
