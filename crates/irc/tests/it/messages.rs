@@ -337,3 +337,21 @@ async fn what_gathers_comes_whole_and_in_order() {
         bob.hears(&format!("PRIVMSG #town :line {n}")).await;
     }
 }
+
+#[tokio::test]
+async fn a_programs_question_to_some_in_a_room_reaches_nobody_else() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    let mut carol = world.enters("carol", MODERN).await;
+    for person in [&mut alice, &mut bob, &mut carol] {
+        person.does("JOIN #town").await;
+    }
+    bob.does("PRIVMSG @#town :\x01VERSION\x01").await;
+    bob.does("@+channel-context=#town PRIVMSG alice :\x01PING 1\x01")
+        .await;
+    let lines = alice.syncs().await;
+    one(&lines, "PRIVMSG @#town :\x01VERSION\x01");
+    one(&lines, "PRIVMSG alice :\x01PING 1\x01");
+    none(&carol.syncs().await, "\x01");
+}
