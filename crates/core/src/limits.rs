@@ -1,5 +1,7 @@
 //! Limits that hold for everyone, from the first day.
 
+use std::time::Duration;
+
 use crate::refusal::{Outcome, Refusal};
 
 /// What one account, room or stranger may have. Bytes and counts.
@@ -39,6 +41,9 @@ pub struct Limits {
     pub pending_writes: usize,
     /// Writes in one group commit.
     pub batch: usize,
+    /// The least time between two commits. A write that comes alone is committed at once; under load, what comes
+    /// within this time of the last commit shares the next one, and with it the disk's sync.
+    pub gather: Duration,
     /// Foreign id of an event.
     pub foreign_id_bytes: usize,
     /// Files of one message.
@@ -92,6 +97,7 @@ impl Default for Limits {
             request_messages: 20,
             pending_writes: 8_192,
             batch: 256,
+            gather: Duration::from_millis(1),
             foreign_id_bytes: 1_024,
             attachments: 64,
             mentions: 256,

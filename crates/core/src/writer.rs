@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -31,10 +32,16 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
     let most = shared.limits.batch;
     let mut received: Vec<Job> = Vec::with_capacity(most);
     let mut waiting = VecDeque::with_capacity(most);
+    let mut committed_at: Option<Instant> = None;
     loop {
         if waiting.is_empty() {
             if jobs.blocking_recv_many(&mut received, most) == 0 {
                 return;
+            }
+            if let Some(rest) =
+                committed_at.and_then(|at| shared.limits.gather.checked_sub(at.elapsed()))
+            {
+                gather(&mut jobs, &mut received, most, rest);
             }
             waiting.extend(received.drain(..));
         }
@@ -95,7 +102,10 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
         let committed = match run {
             Err(_) => Err(StoreError::TryLater("a write panicked".into())),
             Ok(()) if writes.is_empty() => Ok(()),
-            Ok(()) => store.commit(&writes),
+            Ok(()) => {
+                committed_at = Some(Instant::now());
+                store.commit(&writes)
+            }
         };
         drop(writes);
         match committed {
@@ -125,6 +135,18 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
         if cache.tails.len() > 100_000 {
             cache = Cache::default();
         }
+    }
+}
+
+/// Waits for `rest`, and takes what came meanwhile.
+fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>, most: usize, rest: Duration) {
+    if waiting.len() < most {
+        std::thread::sleep(rest);
+    }
+    while waiting.len() < most
+        && let Ok(job) = jobs.try_recv()
+    {
+        waiting.push(job);
     }
 }
 
