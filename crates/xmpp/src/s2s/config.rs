@@ -40,8 +40,12 @@ pub struct Config {
     pub waiting_bytes: usize,
     /// Domains that streams are held to at once.
     pub peers: usize,
-    /// People of other servers that do something here at once.
+    /// Connected people of other servers that do something here at once.
     pub visitors: usize,
+    /// How many of them may be of one domain.
+    pub visitors_of_domain: usize,
+    /// How many connections one person may come with.
+    pub visitors_of_person: usize,
 }
 
 impl Default for Config {
@@ -68,6 +72,8 @@ impl Default for Config {
             waiting_bytes: 4 << 20,
             peers: 5000,
             visitors: 50_000,
+            visitors_of_domain: 10_000,
+            visitors_of_person: 64,
         }
     }
 }

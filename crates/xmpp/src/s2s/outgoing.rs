@@ -252,10 +252,7 @@ impl Outgoing {
         if let Err(why) = proof
             && !self.config.dialback
         {
-            return self.failed(format!(
-                "the certificate of {} does not prove that it is: {why}",
-                self.remote
-            ));
+            return self.unproven(&why);
         }
         if self.purpose != Purpose::Stanzas {
             return self.dial_back();
@@ -292,8 +289,21 @@ impl Outgoing {
         Step::Ready(self.agreed)
     }
 
-    /// XEP-0220 §2.1.1, or §2.1.2 where a key is to be verified.
+    fn unproven(&mut self, why: &str) -> Step {
+        self.failed(format!(
+            "the certificate of {} does not prove that it is: {why}",
+            self.remote
+        ))
+    }
+
+    /// XEP-0220 §2.1.1, or §2.1.2 where a key is to be verified. Whatever led here: without a certificate that proves
+    /// the peer, only where dialback alone may do.
     fn dial_back(&mut self) -> Step {
+        match self.secure.clone() {
+            Some(Err(why)) if !self.config.dialback => return self.unproven(&why),
+            None if !self.config.dialback => return self.unproven("there is no TLS"),
+            _ => {}
+        }
         let (local, remote) = (&self.local, &self.remote);
         let words = match &self.purpose {
             Purpose::Stanzas => {
@@ -401,6 +411,21 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_speaks_as_before_1_0_has_to_prove_itself_as_well() {
+        let mut machine = secured(Config::default(), Err("expired".to_owned()));
+        let mut parser = StreamParser::new(Limits::default()).between_servers();
+        parser.feed(HEADER.replace(" version='1.0'", "").as_bytes());
+        let Some(open @ Frame::Open(_)) = parser.next_frame().unwrap() else {
+            panic!("no header")
+        };
+        assert!(matches!(
+            machine.frame(open),
+            Step::Failed(Failure::Unproven(_))
+        ));
+        assert!(!says(&mut machine).contains("db:result"));
+    }
+
+    #[test]
     fn a_certificate_of_somebody_else_ends_it_unless_dialback_may_do() {
         let wrong = || Err("expired".to_owned());
         let mut strict = secured(Config::default(), wrong());
@@ -441,6 +466,7 @@ mod tests {
         };
         let config = Config {
             require_tls: false,
+            dialback: true,
             ..Config::default()
         };
         let mut machine = machine(config, verify);

@@ -12,13 +12,14 @@ use sammen_core::{Address, Delivery, Device, DeviceId, NetworkName, Protocol, Ti
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::config::Config;
 use super::tally::Token;
 use super::{Federation, network, route};
 use crate::c2s::lag;
 use crate::client::Client;
 use crate::pep::notify::Push;
 use crate::server::Server;
-use crate::wire::{Element, Jid, Str};
+use crate::wire::{Condition, Element, Jid, StanzaError, Str};
 use crate::{deliver, muc};
 
 /// Stanzas that wait for one visitor; then the stream it came on waits.
@@ -38,9 +39,55 @@ enum Input {
     Unreachable,
 }
 
-/// The visitors of a node, by bare address.
+/// The visitors of a node.
 #[derive(Default)]
-pub(crate) struct Visitors(Mutex<HashMap<Str, Vec<(Str, mpsc::Sender<Input>)>>>);
+pub(crate) struct Visitors(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    /// By bare address: the full ones.
+    people: HashMap<Str, Vec<(Str, mpsc::Sender<Input>)>>,
+    /// How many each domain has here.
+    domains: HashMap<Str, usize>,
+    all: usize,
+}
+
+impl Table {
+    /// Whether one more may come: no server and no person takes the place of all others.
+    fn has_room(&self, jid: &Jid, config: &Config) -> bool {
+        let of_domain = self.domains.get(jid.domain()).copied().unwrap_or(0);
+        let of_person = self.people.get(jid.bare_str()).map_or(0, Vec::len);
+        self.all < config.visitors
+            && of_domain < config.visitors_of_domain
+            && of_person < config.visitors_of_person
+    }
+
+    fn add(&mut self, jid: &Jid, inbox: mpsc::Sender<Input>) {
+        let person = self.people.entry(Str::new(jid.bare_str())).or_default();
+        person.push((jid.to_str(), inbox));
+        *self.domains.entry(Str::new(jid.domain())).or_default() += 1;
+        self.all += 1;
+    }
+
+    fn remove(&mut self, jid: &Jid, inbox: &mpsc::Sender<Input>) {
+        let Some(person) = self.people.get_mut(jid.bare_str()) else {
+            return;
+        };
+        let before = person.len();
+        person.retain(|(_, known)| !known.same_channel(inbox));
+        let gone = before - person.len();
+        if person.is_empty() {
+            self.people.remove(jid.bare_str());
+        }
+        self.all -= gone;
+        if let Some(of_domain) = self.domains.get_mut(jid.domain()) {
+            *of_domain -= gone;
+            if *of_domain == 0 {
+                self.domains.remove(jid.domain());
+            }
+        }
+    }
+}
 
 /// Whose presence a visitor shares: accounts that its own presence was sent to.
 #[derive(Default)]
@@ -60,10 +107,12 @@ impl Visitors {
         // A visitor that just ended is replaced by a new one.
         for _ in 0..2 {
             let Some(inbox) = self.find(federation, server, from) else {
-                tracing::warn!(
-                    protocol = "xmpp",
-                    "too many people of other servers are here"
-                );
+                tracing::debug!(protocol = "xmpp", %from, "too many people of other servers are here");
+                let Input::Stanza(el, _) = input else { return };
+                let error = StanzaError::new(Condition::ResourceConstraint);
+                if let Some(reply) = error.reply_to(&el) {
+                    federation.send(&reply);
+                }
                 return;
             };
             match inbox.send(input).await {
@@ -83,18 +132,17 @@ impl Visitors {
         from: &Jid,
     ) -> Option<mpsc::Sender<Input>> {
         let mut all = self.0.lock();
-        let known = all.get(from.bare_str()).into_iter().flatten();
+        let known = all.people.get(from.bare_str()).into_iter().flatten();
         for (full, inbox) in known {
             if full == from.as_str() {
                 return Some(inbox.clone());
             }
         }
-        if all.len() >= federation.config.visitors {
+        if !all.has_room(from, &federation.config) {
             return None;
         }
         let (inbox, received) = mpsc::channel(INBOX);
-        let of_bare = all.entry(Str::new(from.bare_str())).or_default();
-        of_bare.push((from.to_str(), inbox.clone()));
+        all.add(from, inbox.clone());
         let (federation, server, from) = (federation.clone(), server.clone(), from.clone());
         let own = inbox.clone();
         tokio::spawn(async move {
@@ -105,18 +153,12 @@ impl Visitors {
     }
 
     fn forget(&self, jid: &Jid, inbox: &mpsc::Sender<Input>) {
-        let mut all = self.0.lock();
-        if let Some(list) = all.get_mut(jid.bare_str()) {
-            list.retain(|(_, known)| !known.same_channel(inbox));
-            if list.is_empty() {
-                all.remove(jid.bare_str());
-            }
-        }
+        self.0.lock().remove(jid, inbox);
     }
 
     /// Hands something to all visitors of a bare address; what they have no room for is dropped. Does not block.
     pub fn push(&self, bare: &str, change: &Arc<StateChange>) {
-        for (_, inbox) in self.0.lock().get(bare).into_iter().flatten() {
+        for (_, inbox) in self.0.lock().people.get(bare).into_iter().flatten() {
             let _ = inbox.try_send(Input::Push(change.clone()));
         }
     }
@@ -124,7 +166,7 @@ impl Visitors {
     /// A server can't be reached: its people are no longer here.
     pub fn unreachable(&self, domain: &str) {
         let all = self.0.lock();
-        for (full, inbox) in all.values().flatten() {
+        for (full, inbox) in all.people.values().flatten() {
             if Jid::new(full).is_ok_and(|jid| jid.domain() == domain) {
                 let _ = inbox.try_send(Input::Unreachable);
             }
@@ -246,8 +288,43 @@ fn sender(stanza: &[u8]) -> Option<&str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neither_a_person_nor_a_server_takes_all_places() {
+        let config = Config {
+            visitors: 4,
+            visitors_of_domain: 3,
+            visitors_of_person: 2,
+            ..Config::default()
+        };
+        let mut table = Table::default();
+        let mut here = Vec::new();
+        for (jid, comes) in [
+            ("eve@a.net/1", true),
+            ("eve@a.net/2", true),
+            ("eve@a.net/3", false),
+            ("mallory@a.net/1", true),
+            ("oscar@a.net/1", false),
+            ("bob@b.net/1", true),
+            ("carol@c.net/1", false),
+        ] {
+            let jid = Jid::new(jid).unwrap();
+            assert_eq!(table.has_room(&jid, &config), comes, "{}", jid.as_str());
+            if comes {
+                let (inbox, _) = mpsc::channel(1);
+                table.add(&jid, inbox.clone());
+                here.push((jid, inbox));
+            }
+        }
+        for (jid, inbox) in here {
+            table.remove(&jid, &inbox);
+            table.remove(&jid, &inbox);
+        }
+        assert!(table.people.is_empty() && table.domains.is_empty() && table.all == 0);
+    }
 
     #[test]
     fn the_sender_stands_in_the_first_tag() {
