@@ -2,6 +2,7 @@
 #   make run      build and start a whole node on loopback, with two example accounts and a card per client
 #   make client   build the page that the node serves (needs Node.js 20.19 or later)
 #   make test     install what the tests need, then run all of them, real clients included
+#   make types    the client's TypeScript types and docs/openapi.json, from the node's own
 #   make lint     formatting, clippy, Python syntax, licences where cargo-deny is there
 #   make interop  only the plays with real clients
 #   make bench    the same work for Sammen and for Debian's Prosody, ejabberd and InspIRCd (long)
@@ -15,10 +16,10 @@ HOST  := $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_SECONDS ?= 60
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
-DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi catgirl ii tmux openssl python3-venv \
+DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi tmux openssl python3-venv \
   coturn chromium
 
-.PHONY: run client test test-rust test-client lint fuzz interop tools bench bench-tools soak clean
+.PHONY: run client test test-rust test-client types lint fuzz interop tools bench bench-tools soak clean
 
 # Without Node.js the node serves a page that says how to build the client; everything else works.
 run:
@@ -43,6 +44,9 @@ test: tools test-client test-rust fuzz interop
 
 test-rust:
 	$(CARGO) test --workspace --locked
+
+types:
+	SAMMEN_WRITE_TYPES=1 $(CARGO) test -q -p sammen-web --test it the_clients_types
 
 interop: tools client
 	$(CARGO) build --locked -p sammen

@@ -58,6 +58,24 @@ pub fn readers(convo: &Convo) -> Readers {
     }
 }
 
+/// Who could read a direct conversation of a pair in which nothing was said yet.
+pub fn between(a: &Address, b: &Address) -> Readers {
+    let server = |address: &Address| match address.parts() {
+        AddressParts::Remote { network, id } => {
+            let server = id.rsplit(['@', ':']).next().unwrap_or(id);
+            Some(format!("{network}: {server}"))
+        }
+        _ => None,
+    };
+    Readers {
+        encrypted: None,
+        mixed: false,
+        node: true,
+        servers: [a, b].into_iter().filter_map(server).collect(),
+        public: false,
+    }
+}
+
 impl Readers {
     /// The sentence that people read.
     pub fn sentence(&self) -> String {

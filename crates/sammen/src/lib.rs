@@ -23,3 +23,4 @@ pub mod run;
 pub mod serve;
 pub mod suggest;
 pub mod trial;
+pub mod web_host;

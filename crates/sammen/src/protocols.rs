@@ -24,6 +24,7 @@ pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Protocols {
     xmpp: Arc<sammen_xmpp::Server>,
     irc: Arc<sammen_irc::Server>,
+    web: Arc<sammen_web::Web>,
     url: Option<String>,
 }
 
@@ -39,10 +40,18 @@ impl Protocols {
         if let Some(federation) = &node.federation {
             federation.begin(&xmpp);
         }
-        let irc = sammen_irc::Server::new(handle, irc(config, addresses), accounts)
+        let irc = sammen_irc::Server::new(handle.clone(), irc(config, addresses), accounts.clone())
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         let url = http_url(config, addresses);
-        Ok(Self { xmpp, irc, url })
+        let host = crate::web_host::NodeHost::new(config, xmpp.clone());
+        let web = sammen_web::Web::new(handle, accounts, web(config, addresses), Arc::new(host))
+            .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
+        Ok(Self {
+            xmpp,
+            irc,
+            web,
+            url,
+        })
     }
 
     /// Serves an XMPP connection.
@@ -63,9 +72,16 @@ impl Protocols {
         Box::new(move |connection| Box::pin(sammen_irc::serve(server.clone(), connection)))
     }
 
-    /// Files, WebSockets and host-meta.
+    /// A link that makes the first administrator, while nobody has an account and there is a page to open it.
+    pub async fn first_link(&self) -> Option<String> {
+        self.url.as_ref()?;
+        sammen_web::first::link(&self.web).await.unwrap_or_default()
+    }
+
+    /// Files, WebSockets, host-meta, the API and the page.
     pub fn http_router(&self) -> Router {
         let irc = sammen_irc::websocket::router(self.irc.clone(), IRC_PATH);
+        let irc = irc.merge(sammen_web::http::router(self.web.clone()));
         match &self.url {
             Some(url) => sammen_xmpp::http::router(self.xmpp.clone(), url).merge(irc),
             None => irc,
@@ -116,7 +132,6 @@ fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
         network: config.irc.network.clone(),
         motd: config.irc.motd.lines().map(str::to_owned).collect(),
         icon: config.irc.icon.clone(),
-        gather_ms: config.irc.gather_ms,
         commands_per_second: config.irc.commands_per_second,
         commands_burst: config.irc.commands_burst,
         guests: config.accounts.guests,
@@ -138,6 +153,34 @@ pub fn configured_url(config: &Config) -> Option<String> {
         ..Addresses::default()
     };
     http_url(config, &addresses)
+}
+
+fn web(config: &Config, addresses: &Addresses) -> sammen_web::Config {
+    let mut doors = Vec::new();
+    let families = [("xmpp", &addresses.xmpp), ("irc", &addresses.irc)];
+    for (protocol, list) in families {
+        // A door with TLS is the one to tell people of.
+        let best = list.iter().min_by_key(|(security, _)| match security {
+            Security::Tls => 0,
+            Security::Starttls => 1,
+            Security::Plain => 2,
+        });
+        doors.extend(best.map(|(security, address)| sammen_web::Door {
+            protocol,
+            host: config.domain.to_string(),
+            port: address.port(),
+            tls: *security != Security::Plain,
+        }));
+    }
+    sammen_web::Config {
+        base: http_url(config, addresses),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        doors,
+        registration: config.accounts.registration,
+        rooms_by_anyone: config.accounts.rooms_by_anyone,
+        requests_between_accounts: config.accounts.requests_between_accounts,
+        inviters: config.accounts.invitations,
+    }
 }
 
 /// How the outside reaches the HTTP listener: what the configuration says, or the domain and the first listener's port.

@@ -415,6 +415,11 @@ impl Running {
         }
     }
 
+    /// A link that makes the first administrator, while nobody has an account.
+    pub async fn first_link(&self) -> Option<String> {
+        self.protocols.first_link().await
+    }
+
     /// Tells protocols in which an operator can ask for it (IRC REHASH) how to read the configuration again.
     pub fn on_rehash(&self, read: impl Fn() -> Option<Config> + Send + Sync + 'static) {
         self.protocols.on_rehash(read, self.addresses.clone());

@@ -65,6 +65,11 @@ pub async fn serve(path: &Path) -> anyhow::Result<ExitCode> {
         config.domain,
         where_it_listens(&running)
     ));
+    if let Some(link) = running.first_link().await {
+        say(&format!(
+            "nobody has an account yet: open {link} to make the first administrator"
+        ));
+    }
     notify("READY=1");
     // An operator's REHASH: the protocol takes its part at once, everything else follows like after SIGHUP.
     let bell = Arc::new(Notify::new());

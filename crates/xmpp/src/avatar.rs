@@ -116,6 +116,21 @@ impl Photo {
         }))
     }
 
+    /// A picture from elsewhere.
+    pub fn of_bytes(media_type: &str, bytes: &[u8]) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            hash: sha1(bytes),
+            size: bytes.len(),
+            base64: BASE64.encode(bytes),
+        }
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        decode(&self.base64)
+    }
+
     /// `<PHOTO/>` of a vCard.
     pub fn to_vcard(&self) -> Element {
         let text = |name: &'static str, text: &str| Element::new(ns::VCARD_TEMP, name).text(text);
@@ -344,6 +359,16 @@ pub async fn hash_of(node: &Node, hashes: &Arc<Hashes>, account: &Address) -> Op
         Ok(hash) => hashes.learn(account, hash),
         Err(_) => None,
     }
+}
+
+/// The same for those who stand on a blocking thread.
+pub fn known_hash(node: &Node, hashes: &Hashes, account: &Address) -> Option<Str> {
+    if let Some(known) = hashes.known(account) {
+        return known;
+    }
+    let mut look = node;
+    let found = metadata(&mut look, account).ok()?;
+    hashes.learn(account, found.and_then(|m| hash_in(&m)))
 }
 
 /// Puts the hash into presence that the client sends, to contacts and to rooms (XEP-0398 §4).

@@ -335,12 +335,42 @@ pub fn sign_out_everywhere(
     account: &Address,
     except: Option<SessionId>,
 ) -> Outcome<()> {
+    let kept = except.and_then(|id| tx.shared.live.read().session(id).map(|s| s.device));
+    end_devices(tx, account, kept)?;
+    let account = account.clone();
+    tx.after(move |live| live.close(&account, CloseReason::SignedOut, except));
+    Ok(())
+}
+
+/// Ends all sessions of an account but those of one device, and makes the other devices sign in anew.
+///
+/// # Errors
+/// When the account is gone.
+pub fn sign_out_devices(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    except: Option<DeviceId>,
+) -> Outcome<()> {
+    end_devices(tx, account, except)?;
+    let account = account.clone();
+    tx.after(move |live| {
+        let others = live.sessions_of(&account).iter();
+        for session in others.filter(|s| Some(s.device) != except) {
+            session
+                .mailbox
+                .push(Delivery::Closed(CloseReason::SignedOut));
+        }
+    });
+    Ok(())
+}
+
+/// Counts the account's generation up, and takes only `kept` along.
+fn end_devices(tx: &mut Tx<'_>, account: &Address, kept: Option<DeviceId>) -> Outcome<()> {
     let known = tx.account(account)?.ok_or(Refusal::NotFound)?;
     let mut changed = (*known).clone();
     changed.generation += 1;
     let generation = changed.generation;
     tx.put_account(changed);
-    let kept = except.and_then(|id| tx.shared.live.read().session(id).map(|s| s.device));
     for mut device in tx.store.devices(account)? {
         if Some(device.id) == kept {
             device.generation = generation;
@@ -349,7 +379,5 @@ pub fn sign_out_everywhere(
             tx.write(Write::RemoveDevice(device.id));
         }
     }
-    let account = account.clone();
-    tx.after(move |live| live.close(&account, CloseReason::SignedOut, except));
     Ok(())
 }

@@ -6,7 +6,6 @@ mod archive;
 mod commands;
 mod contacts;
 mod desk;
-mod elsewhere;
 mod federation;
 mod meaning;
 mod messages;

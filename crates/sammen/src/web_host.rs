@@ -1,0 +1,105 @@
+//! What the web side has to ask of the binary: the disk, what is well, and pictures, which XMPP keeps.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sammen_core::network::BoxFuture;
+use sammen_core::{Address, Outcome};
+use sammen_web::Host;
+use sammen_web::types::{Check, Storage};
+
+use crate::admin::check_config;
+use crate::config::Config;
+
+/// The node, as the web side's host.
+pub struct NodeHost {
+    data: PathBuf,
+    config: Config,
+    xmpp: Arc<sammen_xmpp::Server>,
+}
+
+impl NodeHost {
+    /// The host of a node.
+    pub fn new(config: &Config, xmpp: Arc<sammen_xmpp::Server>) -> Self {
+        Self {
+            data: config.data.clone(),
+            config: config.clone(),
+            xmpp,
+        }
+    }
+}
+
+/// Bytes of a file; none where there is none.
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |m| m.len())
+}
+
+/// Bytes of all files below a folder.
+fn size_below(path: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => size_below(&entry.path()),
+            _ => entry.metadata().map_or(0, |m| m.len()),
+        })
+        .sum()
+}
+
+impl Host for NodeHost {
+    fn storage(&self) -> Storage {
+        let with_log =
+            |name: &str| size(&self.data.join(name)) + size(&self.data.join(format!("{name}-wal")));
+        Storage {
+            log_bytes: with_log("log.sqlite"),
+            search_bytes: with_log("search.sqlite"),
+            file_bytes: size_below(&self.data.join("blobs")),
+            free_bytes: None,
+            largest: Vec::new(),
+        }
+    }
+
+    fn health(&self) -> Vec<Check> {
+        let faults = check_config(&self.config);
+        let certificates = Check {
+            name: "certificates".into(),
+            well: faults.is_empty(),
+            text: if faults.is_empty() {
+                "in order".into()
+            } else {
+                faults.join("; ")
+            },
+        };
+        let probe = std::fs::metadata(&self.data);
+        let writable = probe.is_ok_and(|m| !m.permissions().readonly());
+        let folder = Check {
+            name: "data folder".into(),
+            well: writable,
+            text: if writable {
+                format!("{} bytes", size_below(&self.data))
+            } else {
+                "can't be written".into()
+            },
+        };
+        vec![certificates, folder]
+    }
+
+    fn picture_version(&self, account: &Address) -> Option<String> {
+        sammen_xmpp::pictures::version(&self.xmpp, account)
+    }
+
+    fn picture(&self, account: &Address) -> Outcome<Option<(String, Bytes)>> {
+        sammen_xmpp::pictures::get(&self.xmpp, account)
+    }
+
+    fn set_picture<'a>(
+        &'a self,
+        account: &'a Address,
+        picture: Option<(String, Bytes)>,
+    ) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(sammen_xmpp::pictures::set(&self.xmpp, account, picture))
+    }
+}

@@ -1,0 +1,124 @@
+//! Files on their way in: one PUT, measured exactly, inside the quota.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, header};
+use sammen_core::Refusal;
+use sammen_net::files::{self, Name, disposition};
+
+use crate::auth::{Caller, Need};
+use crate::extract::{Asked, Created, Done, Place};
+use crate::problem::{Answer, Problem};
+use crate::routes::Table;
+use crate::server::Web;
+use crate::types as t;
+
+pub fn routes(table: &mut Table) {
+    table
+        .on(
+            Method::PUT,
+            "/files",
+            Need::Account,
+            "Uploads a file; who knows its address may read it",
+        )
+        .query::<t::FileQuery>()
+        .takes("application/octet-stream")
+        .answer::<t::Uploaded>(201)
+        .by(upload);
+    table
+        .on(
+            Method::DELETE,
+            "/files/{id}",
+            Need::Account,
+            "Takes a file away; its address leads nowhere then",
+        )
+        .done()
+        .by(remove);
+}
+
+async fn upload(
+    State(web): State<Arc<Web>>,
+    caller: Caller,
+    headers: HeaderMap,
+    Asked(asked): Asked<t::FileQuery>,
+    body: Body,
+) -> Answer<Created<t::Uploaded>> {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|l| l.to_str().ok()?.parse::<u64>().ok())
+        .ok_or_else(|| Problem::bad_request("say how long the file is (Content-Length)"))?;
+    let limits = web.node.limits();
+    if length == 0 {
+        return Err(Problem::invalid("body", "the file is empty"));
+    }
+    if length > limits.blob_bytes {
+        return Err(Problem::too_large());
+    }
+    let (quota, account) = (limits.blob_quota, caller.address().clone());
+    let used = web
+        .read(move |web| {
+            let used = web.node.store().blob_usage(&account);
+            Ok(used.map_err(Refusal::from)?)
+        })
+        .await?;
+    if used.saturating_add(length) > quota {
+        return Err(Problem::too_many(
+            "your files take as much room as they may",
+        ));
+    }
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|t| disposition::media_type(t.to_str().ok()?));
+    let name = Name {
+        name: disposition::sanitised(&asked.name),
+        media_type,
+    };
+    let blob = files::receive(web.node.store_arc(), body, length)
+        .await
+        .map_err(|fault| match fault {
+            files::Fault::Long => Problem::too_large(),
+            files::Fault::Short | files::Fault::Slow => Problem::bad_request(fault.to_string()),
+            files::Fault::Full => Refusal::DiskFull.into(),
+            files::Fault::Store => Problem::try_later(),
+        })?;
+    let slot = format!("{:032x}", web.node.clock().random());
+    let account = caller.address().clone();
+    files::keep(&web.node, account, slot.clone(), name.clone(), length, blob).await?;
+    Ok(Created(t::Uploaded {
+        file: t::File {
+            url: files::path(&slot, &name.name),
+            name: Some(name.name),
+            media_type: name.media_type,
+            size: Some(length),
+        },
+        id: slot,
+    }))
+}
+
+async fn remove(
+    State(web): State<Arc<Web>>,
+    caller: Caller,
+    Place(id): Place<String>,
+) -> Answer<Done> {
+    files::remove(&web.node, caller.address(), &id).await?;
+    Ok(Done)
+}
+
+/// Pieces of an answer that are made while it is sent.
+pub(super) struct Pieces(pub tokio::sync::mpsc::Receiver<axum::body::Bytes>);
+
+impl axum::body::HttpBody for Pieces {
+    type Data = axum::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        self.0
+            .poll_recv(cx)
+            .map(|piece| piece.map(|p| Ok(http_body::Frame::data(p))))
+    }
+}
