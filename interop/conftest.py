@@ -97,6 +97,16 @@ def cast(request):
         one.ends()
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, once for all plays; each person at the page has a profile of their own."""
+    from drivers.page import Browser
+
+    one = Browser()
+    yield one
+    one.ends()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """What everybody saw and did stands below a failure."""

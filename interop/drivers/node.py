@@ -94,6 +94,7 @@ class Node(Place):
         self.xmpp, self.xmpp_tls = port(listeners["xmpp"]["c2s"]), port(listeners["xmpp"]["direct_tls"])
         self.irc, self.irc_tls = port(listeners["irc"]["plain"]), port(listeners["irc"]["tls"])
         self.http = listeners["http"]["url"]
+        self.page = f"{self.http.rstrip('/')}/"
 
     def kill9(self) -> None:
         """Pull the plug."""
