@@ -1,31 +1,8 @@
 // The stream: tails the log from a cursor, comes back by itself, and never skips what happened in between.
-import type { Address, Contact, Conversation, ConversationId, Device, Entry, EventId, Member, Person, Show } from './types';
+import type { ClientFrame, Frame } from './types';
 
-/** What the node tells. Entries and conversations are upserts: applying one twice is harmless. */
-export type Frame =
-  | { type: 'hello'; cursor: string; resumed: boolean; heartbeat: number }
-  | { type: 'resync'; cursor: string }
-  | { type: 'entry'; cursor: string; entry: Entry; txn?: string; fresh: boolean }
-  | { type: 'conversation'; conversation: Conversation }
-  | { type: 'left'; id: ConversationId }
-  | { type: 'read'; conversation: ConversationId; event: EventId; unread: number; mentions: number }
-  | { type: 'marker'; conversation: ConversationId; who: Person; event: EventId; kind: 'received' | 'displayed' }
-  | { type: 'typing'; conversation: ConversationId; who: Person; active: boolean }
-  | { type: 'presence'; address: Address; show: Show; status?: string }
-  | { type: 'member'; conversation: ConversationId; member: Member }
-  | { type: 'member-gone'; conversation: ConversationId; address: Address }
-  | { type: 'contact'; contact: Contact }
-  | { type: 'device'; device: Device }
-  | { type: 'state-lost' }
-  | { type: 'pong' }
-  | { type: 'closed'; reason: 'signed-out' | 'replaced' | 'shutdown' | 'failed' };
-
-/** What the page tells the node. */
-export type Said =
-  | { type: 'ack'; cursor: string }
-  | { type: 'typing'; conversation: ConversationId; active: boolean }
-  | { type: 'presence'; show: Show; status?: string }
-  | { type: 'ping' };
+/** What the node tells and is told. Entries and conversations are upserts: applying one twice is harmless. */
+export type { Frame, ClientFrame as Said };
 
 export interface Listener {
   /** A frame, in order. */
@@ -72,7 +49,7 @@ export class Stream {
   }
 
   /** Tells the node something, if it is there to hear it. */
-  say(said: Said): void {
+  say(said: ClientFrame): void {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(said));
   }
 

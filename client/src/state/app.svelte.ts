@@ -2,9 +2,11 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { http, Problem, query, url, whenSignedOut } from '../api/http';
 import { Stream, type Frame } from '../api/stream';
-import type { Address, Contact, Conversation, ConversationId, Device, Entry, EventId, Me, Person, Show } from '../api/types';
+import type { Address, ConversationId, EventId } from '../api/names';
+import type { Contact, Conversation, Device, Entry, Me, Person, Show } from '../api/types';
 import { notify, stillNotifying } from './notify';
 import { Outbox } from './outbox.svelte';
+import { place } from './route.svelte';
 import { shelf } from './shelf';
 import { Timeline } from './timeline.svelte';
 
@@ -39,7 +41,10 @@ class App {
   /** Counts changes of a conversation's members, so that lists read them anew. */
   changed = new SvelteMap<ConversationId, number>();
 
-  readonly outbox = new Outbox((entry) => this.#entry(entry));
+  readonly outbox = new Outbox((entry, waiting) => {
+    if (waiting.conversation !== entry.conversation) void this.#begun(waiting.conversation, entry.conversation);
+    this.#entry(entry);
+  });
   #hearers = new Set<(entry: Entry) => void>();
   #timelines = new Map<ConversationId, Timeline>();
   #stream: Stream | undefined;
@@ -237,6 +242,8 @@ class App {
   }
 
   #conversation(one: Conversation): void {
+    const before = `direct:${one.address}`;
+    if (one.kind === 'direct' && one.id !== before && this.conversations.delete(before) && this.open === before) place.instead('c', one.id);
     this.conversations.set(one.id, one);
     this.#snapshot();
   }
@@ -277,6 +284,13 @@ class App {
 
   mentionsMe(entry: Entry): boolean {
     return entry.body.type === 'message' && this.me !== undefined && entry.body.mentions.includes(this.me.account.address);
+  }
+
+  /** The first message made the conversation: it has an id of its own now. */
+  async #begun(before: ConversationId, now: ConversationId): Promise<void> {
+    await this.fetch(now);
+    if (this.open === before) place.instead('c', now);
+    this.conversations.delete(before);
   }
 
   /** One conversation, from the node. */

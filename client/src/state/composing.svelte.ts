@@ -1,6 +1,7 @@
 // What is being written in one conversation (or thread): text, what it answers or changes, files on their way up.
 import { http, Problem, upload, url } from '../api/http';
-import type { ConversationId, Entry, EventId, File as Sent, Person, Quote } from '../api/types';
+import type { ConversationId, EventId } from '../api/names';
+import type { Entry, File as Sent, Person, Quote } from '../api/types';
 import { summary } from '../text/summary';
 import { app } from './app.svelte';
 import { draft, keep } from './drafts';

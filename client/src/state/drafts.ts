@@ -1,5 +1,5 @@
 // Drafts: what was begun in each conversation stays on this device until it is sent.
-import type { ConversationId, EventId } from '../api/types';
+import type { ConversationId, EventId } from '../api/names';
 import { shelf } from './shelf';
 
 export interface Draft {

@@ -1,7 +1,8 @@
 // Members of rooms, read when somebody wants to see or name them, and again when they change.
 import { SvelteMap } from 'svelte/reactivity';
 import { http, query, url } from '../api/http';
-import type { ConversationId, Member } from '../api/types';
+import type { ConversationId } from '../api/names';
+import type { Member } from '../api/types';
 import { app } from './app.svelte';
 
 const read = new SvelteMap<ConversationId, Member[]>();

@@ -1,5 +1,6 @@
 // How lines of a conversation come together: pure functions over sorted windows, so that they can be tested.
-import type { Entry, EventId, Person } from '../api/types';
+import type { EventId } from '../api/names';
+import type { Entry, Person } from '../api/types';
 
 /** A stretch of a conversation without gaps. `older`/`newer` are cursors where there is more on that side. */
 export interface Window {

@@ -1,5 +1,6 @@
 // Notifications while the page is open somewhere: only when nobody looks at the conversation, never more than was asked for.
-import type { Conversation, ConversationId, Entry } from '../api/types';
+import type { ConversationId } from '../api/names';
+import type { Conversation, Entry } from '../api/types';
 import { summary } from '../text/summary';
 import { t } from '../i18n/index.svelte';
 import { link } from './route.svelte';

@@ -1,6 +1,7 @@
 // What was written and is not yet on the node: kept on the device, sent in order, stored once however often it is tried.
 import { http, Problem, url } from '../api/http';
-import type { ConversationId, Entry, File, Quote, Send } from '../api/types';
+import type { ConversationId } from '../api/names';
+import type { Entry, File, Quote, Send } from '../api/types';
 import { shelf } from './shelf';
 
 export interface Waiting {

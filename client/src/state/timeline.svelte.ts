@@ -1,7 +1,8 @@
 // One conversation's lines: a window over the log that grows where the reader goes and stays bounded.
 import { tick } from 'svelte';
 import { http, query, url } from '../api/http';
-import type { ConversationId, Entry, EventId, Page } from '../api/types';
+import type { ConversationId, EventId } from '../api/names';
+import type { Entry, Page } from '../api/types';
 import { join, live, type Window } from './merge';
 
 /** Lines kept at once. Beyond it the far side is let go and read again when needed. */
