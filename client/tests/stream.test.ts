@@ -58,6 +58,16 @@ describe('the stream', () => {
     expect(Wire.all[1]!.url).toContain('cursor=1');
   });
 
+  test('a stream that breaks after each hello is asked for less and less often', () => {
+    listen();
+    for (let n = 0; n < 200; n++) {
+      Wire.all.at(-1)!.says({ type: 'hello', cursor: '1', resumed: true, heartbeat: 30 });
+      Wire.all.at(-1)!.onclose?.({ code: 1011 });
+      vi.advanceTimersByTime(500);
+    }
+    expect(Wire.all.length).toBeLessThan(15);
+  });
+
   test('silence is found out', () => {
     const { heard } = listen();
     Wire.all[0]!.says({ type: 'hello', cursor: '1', resumed: false, heartbeat: 30 });

@@ -18,6 +18,9 @@ export function patience(n: number, chance = Math.random()): number {
   return Math.min(30_000, 400 * 2 ** n) * (0.5 + chance / 2);
 }
 
+/** A connection that lasted this long, in milliseconds, was a good one. */
+const STEADY = 10_000;
+
 export class Stream {
   #socket: WebSocket | undefined;
   #cursor: string | undefined;
@@ -25,6 +28,8 @@ export class Stream {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #beat: ReturnType<typeof setInterval> | undefined;
   #heard = 0;
+  /** When the node said hello. */
+  #since = 0;
   #ended = false;
 
   constructor(
@@ -66,7 +71,7 @@ export class Stream {
   #take(frame: Frame): void {
     this.#heard = Date.now();
     if (frame.type === 'pong') return;
-    if (frame.type === 'hello') this.#attempt = 0;
+    if (frame.type === 'hello') this.#since = Date.now();
     if (frame.type === 'closed' && frame.reason === 'signed-out') {
       this.end();
       this.listener.over();
@@ -83,6 +88,9 @@ export class Stream {
     clearInterval(this.#beat);
     this.listener.connected(false);
     if (this.#ended) return;
+    // Only what held for a while counts as well: a stream that breaks at once is not asked for at once for ever.
+    if (this.#since && Date.now() - this.#since > STEADY) this.#attempt = 0;
+    this.#since = 0;
     if (code === 4401) {
       this.end();
       this.listener.over();

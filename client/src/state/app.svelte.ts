@@ -122,10 +122,10 @@ class App {
   #frame(frame: Frame): void {
     switch (frame.type) {
       case 'hello':
-        if (!frame.resumed) void this.reload();
+        if (!frame.resumed || this.#stale) this.#again();
         break;
       case 'resync':
-        void this.reload();
+        this.#again();
         break;
       case 'entry':
         if (frame.txn) void this.outbox.done(frame.txn);
@@ -165,7 +165,7 @@ class App {
         if (!frame.device.current) this.device = frame.device;
         break;
       case 'state-lost':
-        void this.#people();
+        void this.#people().catch(() => undefined);
         break;
       case 'closed':
       case 'pong':
@@ -173,8 +173,22 @@ class App {
     }
   }
 
+  /** What is held may lack something until everything was read anew. */
+  #stale = false;
+  #waits: ReturnType<typeof setTimeout> | undefined;
+
+  /** Reads everything anew, and once more later when the node can't just now. */
+  #again(): void {
+    this.#stale = true;
+    clearTimeout(this.#waits);
+    this.#reload().then(
+      () => (this.#stale = false),
+      () => (this.#waits = setTimeout(() => this.connected && this.#again(), 4000)),
+    );
+  }
+
   /** Reads everything anew: the list, the contacts, and what is open. */
-  async reload(): Promise<void> {
+  async #reload(): Promise<void> {
     const all = new Map<ConversationId, Conversation>();
     for (const archived of [false, true]) {
       let after: string | undefined;
@@ -191,7 +205,7 @@ class App {
     for (const id of this.conversations.keys()) if (!all.has(id)) this.conversations.delete(id);
     this.#snapshot();
     const open = this.open;
-    this.#timelines.forEach((timeline, id) => (id === open ? void timeline.show() : this.#timelines.delete(id)));
+    this.#timelines.forEach((timeline, id) => (id === open ? void timeline.show().catch(() => undefined) : this.#timelines.delete(id)));
     await this.#people();
   }
 
@@ -264,7 +278,7 @@ class App {
     this.#timelines.get(entry.conversation)?.take(entry);
     const one = this.conversations.get(entry.conversation);
     if (!one) {
-      if (fresh) void this.fetch(entry.conversation);
+      if (fresh) void this.fetch(entry.conversation).catch(() => undefined);
       return;
     }
     const speech = entry.body.type === 'message' || entry.body.type === 'encrypted' || entry.body.type === 'retracted';
