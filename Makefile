@@ -16,7 +16,7 @@ HOST  := $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_SECONDS ?= 60
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
-DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi tmux openssl python3-venv \
+DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi catgirl ii tmux openssl python3-venv \
   coturn chromium
 
 .PHONY: run client test test-rust test-client types lint fuzz interop tools bench bench-tools soak clean

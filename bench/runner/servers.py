@@ -92,6 +92,21 @@ class Sammen(Server):
             [self.binary, "account", "import", "--data", self.data], check=True, text=True, input=lines, capture_output=True)
 
 
+class SammenAtOnce(Sammen):
+    """The same with `irc.gather_ms = 0`."""
+
+    name = "Sammen, at once"
+
+    def start(self):
+        self.data = self.folder / "data"
+        self.data.mkdir()
+        self.xmpp, self.irc = process.free_ports(2)
+        self.rooms = "rooms.localhost"
+        process.fill(PEERS / "sammen.toml", self.folder / "sammen.toml", {
+            "DIR": self.folder, "XMPP": self.xmpp, "IRC": self.irc})
+        self.run([self.binary, "serve", "--config", self.folder / "sammen.toml"], self.irc)
+
+
 class Prosody(Server):
     """Debian's Prosody; its archive in its own files."""
 
@@ -229,8 +244,8 @@ class InspIRCd(Server):
 
 
 ALL = {
-    "sammen": Sammen, "prosody": Prosody, "prosody-archive": ProsodyArchive, "ejabberd": Ejabberd,
+    "sammen": Sammen, "sammen-at-once": SammenAtOnce, "prosody": Prosody, "prosody-archive": ProsodyArchive, "ejabberd": Ejabberd,
     "ejabberd-mnesia": EjabberdMnesia, "ejabberd-postgres": EjabberdPostgres, "inspircd": InspIRCd,
 }
 # Mnesia's archive slows down with every message that an account has: nobody would run it so, PostgreSQL stands for ejabberd.
-USUAL = [key for key in ALL if key != "ejabberd-mnesia"]
+USUAL = [key for key in ALL if key not in ("ejabberd-mnesia", "sammen-at-once")]

@@ -49,14 +49,15 @@ fn channel() -> Channel {
 
 fuzz_target!(|data: &[u8]| {
     if data.first() == Some(&b'<') {
-        RUNTIME.block_on(stream(data));
+        let server = SERVER.clone();
+        RUNTIME.block_on(stream(server, data));
     } else {
         exchange(data);
     }
 });
 
 /// A stream on which nobody has signed in.
-async fn stream(data: &[u8]) {
+async fn stream(server: Arc<Server>, data: &[u8]) {
     let ground = Ground {
         carrier: Carrier::Tcp,
         address: [127, 0, 0, 1].into(),
@@ -64,7 +65,7 @@ async fn stream(data: &[u8]) {
         can_start_tls: false,
         plain_allowed: false,
     };
-    let mut stream = Negotiation::new(SERVER.clone(), ground);
+    let mut stream = Negotiation::new(server, ground);
     let mut parser = StreamParser::new(Limits { stanza_bytes: 16 * 1024, elements: 256, ..Limits::default() });
     parser.feed(OPEN);
     parser.feed(data);

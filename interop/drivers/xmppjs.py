@@ -110,7 +110,7 @@ class XmppJs(Person):
         """An IQ; returns the answer."""
         ident = str(uuid.uuid4())
         self.sends("iq", {"type": kind, "id": ident, **({"to": to} if to else {})}, child)
-        return self.waits(f"the answer to {child}", lambda: next((e for e in self.answers("iq") if e.get("id") == ident), None))
+        return self.waits(f"the answer to {child}", lambda: [e for e in self.answers("iq") if e.get("id") == ident])[0]
 
     def ends(self) -> None:
         if self.child.alive:

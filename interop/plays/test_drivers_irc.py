@@ -34,7 +34,6 @@ def test_a_real_client_and_a_socket(irc, cast, driver):
     alice.joins("#pond")
     alice.invites("#pond", "bob")
     bob.sees("invite", who="alice", where="#pond")
-    alice.asks("MODE #garden +a bob")  # on the node operators kick and administrators ban, as in a room of XMPP
     bob.bans("#garden", "eve")
     alice.sees("ban", who="eve", where="#garden")
     alice.kicks("#garden", "bob", "enough")

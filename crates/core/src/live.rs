@@ -104,6 +104,10 @@ pub struct Announced {
     pub convo: Arc<Convo>,
     /// The session that sent it.
     pub origin: Option<SessionId>,
+    /// The verdict of a home on an event that its author's sessions were shown when it was sent.
+    pub judged: bool,
+    /// Not in the log: for those who are there now (see [`crate::ops::projection`]).
+    pub passing: bool,
     /// For retractions, edits and reactions: the event they are about, as it was before.
     pub about: Option<Arc<Event>>,
     forms: parking_lot::Mutex<Vec<(u64, Payload)>>,
@@ -121,6 +125,8 @@ impl Announced {
             event,
             convo,
             origin,
+            judged: false,
+            passing: false,
             about,
             forms: parking_lot::Mutex::new(Vec::new()),
         }
@@ -461,6 +467,7 @@ impl Live {
     /// Tells everyone who sees the event.
     pub(crate) fn announce(&self, announced: &Arc<Announced>) {
         let event = &announced.event;
+        let known = |account: &Address| announced.judged && *account == event.author;
         let allowed = |account: &Address| match &event.audience {
             Some(audience) => *account == event.author || audience.contains(account),
             None => true,
@@ -473,7 +480,7 @@ impl Live {
                 let hidden = event.acceptance != crate::event::Acceptance::Accepted
                     && **account != event.author;
                 for session in self.sessions_of(account) {
-                    if !hidden && allowed(account) {
+                    if !hidden && !known(account) && allowed(account) {
                         session.mailbox.event(announced);
                     }
                 }
@@ -484,7 +491,7 @@ impl Live {
         if let Some(room) = inside {
             let open =
                 event.audience.is_none() && event.acceptance == crate::event::Acceptance::Accepted;
-            for session in room.sessions.iter() {
+            for session in room.sessions.iter().filter(|s| !known(&s.account)) {
                 if open
                     || allowed(&session.account)
                         && (open

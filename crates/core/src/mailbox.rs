@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use crate::event::Content;
 use crate::ids::Seq;
 use crate::live::{Announced, Signal, StateChange};
 use crate::refusal::Refusal;
@@ -18,6 +19,9 @@ pub const EVENTS: usize = 1024;
 pub const STATES: usize = 4096;
 /// Most one-shots that wait; then their senders get an error.
 pub const SIGNALS: usize = 256;
+
+/// Most messages that a patient reader lets gather.
+const GATHERED: usize = 64;
 
 /// What reaches a session.
 pub enum Delivery {
@@ -77,12 +81,21 @@ struct Queue {
     closed: Option<CloseReason>,
     /// The reader, while it waits.
     reader: Option<Waker>,
+    /// It is not woken for what is said in rooms ([`Mailbox::poll_patiently`]).
+    patient: bool,
+    /// How much of what waits was said in rooms.
+    said: usize,
 }
 
 /// A session's queue. Many push, one reads. A reader that waits is woken once for all that is pushed until it looks.
 #[derive(Default)]
 pub struct Mailbox {
     queue: Mutex<Queue>,
+}
+
+/// What a person says in a room.
+fn is_said(announced: &Announced) -> bool {
+    matches!(announced.event.content, Content::Message(_)) && announced.convo.is_room()
 }
 
 /// Wakes a reader; call it without the lock.
@@ -118,7 +131,11 @@ impl Mailbox {
                 queue.overflow(seq);
             } else {
                 queue.events += 1;
+                queue.said += usize::from(is_said(announced));
                 queue.items.push_back(Delivery::Event(announced.clone()));
+            }
+            if queue.may_wait() {
+                return;
             }
             queue.reader.take()
         };
@@ -172,7 +189,25 @@ impl Mailbox {
         most: usize,
     ) -> Poll<()> {
         let mut queue = self.queue.lock();
+        queue.patient = false;
         if queue.take(into, most) > 0 {
+            return Poll::Ready(());
+        }
+        queue.waits(cx.waker());
+        Poll::Pending
+    }
+
+    /// Like [`poll_receive`](Self::poll_receive), but neither ready nor woken while all that waits is a few messages said
+    /// in rooms. For a reader that has just shown some and lets the next ones gather; it has a timer of its own.
+    pub fn poll_patiently(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<Delivery>,
+        most: usize,
+    ) -> Poll<()> {
+        let mut queue = self.queue.lock();
+        queue.patient = true;
+        if !queue.may_wait() && queue.take(into, most) > 0 {
             return Poll::Ready(());
         }
         queue.waits(cx.waker());
@@ -222,7 +257,10 @@ impl Queue {
                 }
                 other => {
                     match &other {
-                        Delivery::Event(_) => self.events -= 1,
+                        Delivery::Event(announced) => {
+                            self.events -= 1;
+                            self.said -= usize::from(is_said(announced));
+                        }
                         Delivery::State(_) => self.states -= 1,
                         Delivery::Signal(_) => self.signals -= 1,
                         Delivery::StateLost => self.state_lost = false,
@@ -233,6 +271,11 @@ impl Queue {
             });
         }
         n
+    }
+
+    /// Whether the reader wants to wait for more.
+    fn may_wait(&self) -> bool {
+        self.patient && self.items.len() == self.said && self.said < GATHERED
     }
 
     /// Remembers whom to wake.
@@ -260,6 +303,7 @@ impl Queue {
         }
         self.items = kept;
         self.events = 0;
+        self.said = 0;
         self.lagging = true;
         self.lag_upto = seq;
     }

@@ -9,6 +9,7 @@ use crate::address::{Address, NetworkName};
 use crate::event::{Event, Native};
 use crate::ids::{ConversationId, Seq, Timestamp};
 use crate::live::StateChange;
+use crate::refusal::{Outcome, Refusal};
 
 /// A row of the outbox: something committed that a network has yet to take.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +93,17 @@ pub trait Network: Send + Sync + 'static {
     /// only take note and return.
     fn state(&self, to: &Address, change: &Arc<StateChange>) {
         let _ = (to, change);
+    }
+    /// Brings an account into a room of this network and keeps it there until it leaves (a committed membership event
+    /// of its own, by way of [`Network::deliver`]). Ready when the room has let it in and core's projection shows it.
+    fn enter<'a>(
+        &'a self,
+        who: &'a Address,
+        room: &'a Address,
+        password: Option<&'a str>,
+    ) -> BoxFuture<'a, Outcome<()>> {
+        let _ = (who, room, password);
+        Box::pin(async { Err(Refusal::Unreachable) })
     }
 }
 

@@ -65,7 +65,11 @@ pub fn may_join(
     if settings.locked && standing < Standing::Owner {
         return Err(Refusal::NotFound);
     }
-    if member.is_some_and(|m| m.is_joined()) || standing >= Standing::Admin {
+    if member.is_some_and(|m| m.is_joined()) {
+        return Ok(());
+    }
+    lives_here(convo)?;
+    if standing >= Standing::Admin {
         return Ok(());
     }
     let on = |list| settings.masks.iter().any(|m| m.list == list && matches(m));
@@ -104,7 +108,8 @@ pub fn may_set_topic(convo: &Convo, who: &Principal) -> Outcome<()> {
     let Some(address) = in_room(convo, who)? else {
         return Ok(());
     };
-    let enough = if convo.conversation.settings.topic_open {
+    // Elsewhere the room itself decides.
+    let enough = if convo.conversation.settings.topic_open || !convo.is_ours() {
         Role::Participant
     } else {
         Role::Moderator
@@ -118,6 +123,7 @@ pub fn may_set_topic(convo: &Convo, who: &Principal) -> Outcome<()> {
 /// May the principal change settings other than the topic?
 pub fn may_configure(convo: &Convo, who: &Principal, owner_only: bool) -> Outcome<()> {
     gone(convo)?;
+    lives_here(convo)?;
     let address = match who {
         Principal::Node | Principal::Admin(_) => return Ok(()),
         Principal::Of(address) => address,
@@ -135,6 +141,7 @@ pub fn may_configure(convo: &Convo, who: &Principal, owner_only: bool) -> Outcom
 
 /// May the principal invite someone?
 pub fn may_invite(convo: &Convo, who: &Principal) -> Outcome<()> {
+    lives_here(convo)?;
     let Some(address) = in_room(convo, who)? else {
         return Ok(());
     };
@@ -146,9 +153,22 @@ pub fn may_invite(convo: &Convo, who: &Principal) -> Outcome<()> {
     Ok(())
 }
 
+/// May the principal keep people out by a mask, or let them in again? Moderators may: they kick, and without this the
+/// kicked come straight back. Taking someone's standing (XMPP's outcast) stays with admins (XEP-0045 §5.2.1).
+pub fn may_ban_masks(convo: &Convo, who: &Principal) -> Outcome<()> {
+    let Some(address) = in_room(convo, who)? else {
+        return Ok(());
+    };
+    if convo.role(address) == Role::Moderator || convo.standing(address) >= Standing::Admin {
+        return Ok(());
+    }
+    Err(Refusal::Forbidden("only moderators do that"))
+}
+
 /// May the principal give `who` the standing `to`? (XEP-0045 §5.2.1, table of privileges and §8–10.)
 pub fn may_set_standing(convo: &Convo, by: &Principal, who: &Address, to: Standing) -> Outcome<()> {
     gone(convo)?;
+    lives_here(convo)?;
     let address = match by {
         Principal::Node | Principal::Admin(_) => return Ok(()),
         Principal::Of(address) => address,
@@ -174,6 +194,7 @@ pub fn may_set_standing(convo: &Convo, by: &Principal, who: &Address, to: Standi
 
 /// May the principal give an occupant a role, or kick (`Role::None`)? (XEP-0045 §8.2–8.5, §9.6–9.8.)
 pub fn may_set_role(convo: &Convo, by: &Principal, who: &Address, to: Role) -> Outcome<()> {
+    lives_here(convo)?;
     let Some(address) = in_room(convo, by)? else {
         return Ok(());
     };
@@ -211,7 +232,7 @@ pub fn may_retract(convo: &Convo, by: &Principal, author: &Address) -> Outcome<(
     if address == author || matches!(by, Principal::Admin(_)) {
         return Ok(());
     }
-    if convo.is_room() && convo.role(address) == Role::Moderator {
+    if convo.is_room() && convo.is_ours() && convo.role(address) == Role::Moderator {
         return Ok(());
     }
     Err(Refusal::OtherAuthor)
@@ -223,6 +244,20 @@ fn in_room<'a>(convo: &Convo, who: &'a Principal) -> Outcome<Option<&'a Address>
         Principal::Node | Principal::Admin(_) => Ok(None),
         Principal::Of(address) if convo.has(address) => Ok(Some(address)),
         Principal::Of(_) => Err(Refusal::NotJoined),
+    }
+}
+
+/// Rooms that live elsewhere are ruled there.
+///
+/// # Errors
+/// For those.
+pub fn lives_here(convo: &Convo) -> Outcome<()> {
+    if convo.is_ours() {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden(
+            "this room lives on another server: an app of its network changes it",
+        ))
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Config {
     pub registration_seconds: u64,
     /// Seconds of silence after which a client is asked whether it is there.
     pub ping_seconds: u64,
+    /// Milliseconds for which what is said in a room waits for more, right after something else was shown; 0 for not at
+    /// all. Answers, direct messages and the first message after a pause never wait.
+    pub gather_ms: u64,
     /// Commands a second in the long run.
     pub commands_per_second: u32,
     /// Commands at once; nothing is dropped, reading waits.
@@ -69,6 +72,7 @@ impl Default for Config {
             targets: 4,
             registration_seconds: 60,
             ping_seconds: 120,
+            gather_ms: 20,
             commands_per_second: 20,
             commands_burst: 200,
         }

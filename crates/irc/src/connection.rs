@@ -9,7 +9,7 @@ use std::time::Duration;
 use sammen_core::{Delivery, Mailbox};
 use sammen_net::{CancellationToken, Connection, Link, LinkConfig, LinkError, Rate, Turn};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Interval, interval_at};
+use tokio::time::{Instant, Interval, Sleep, interval_at, sleep_until};
 
 use crate::server::Server;
 use crate::session::{CROWDED, Client, Session};
@@ -71,6 +71,11 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         shutdown: pin!(shutdown.cancelled()),
         going_down: false,
         in_a_row: 0,
+        gathering: Gathering {
+            most: Duration::from_millis(session.gather_ms()),
+            until: None,
+            timer: None,
+        },
     };
     let mut inbox: Vec<Delivery> = Vec::new();
     loop {
@@ -90,6 +95,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             Next::Inbox => {
                 session.accept(&mut inbox);
                 session.work().await;
+                wait.gathering.begin();
             }
             Next::More => {
                 session.work().await;
@@ -115,6 +121,42 @@ struct Wait<F> {
     going_down: bool,
     /// Deliveries that came one after the other, each before anything else was looked at.
     in_a_row: u32,
+    gathering: Gathering,
+}
+
+/// What is said in rooms right after something was shown gathers for a moment: one write instead of several. Nothing
+/// else waits, and it goes out with anything else that does.
+struct Gathering {
+    /// How long; zero is not at all.
+    most: Duration,
+    until: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Gathering {
+    fn begin(&mut self) {
+        if !self.most.is_zero() {
+            self.until = Some(Instant::now() + self.most);
+        }
+    }
+
+    /// Whether it goes on; the task is woken when it is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(until) = self.until else {
+            return false;
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() != until {
+            timer.as_mut().reset(until);
+        }
+        let over = timer.as_mut().poll(cx).is_ready();
+        if over {
+            self.until = None;
+        }
+        !over
+    }
 }
 
 /// What came first.
@@ -146,7 +188,9 @@ impl<F: Future<Output = ()> + Unpin> Wait<F> {
         more: bool,
     ) -> Poll<Result<Next, LinkError>> {
         let first = self.in_a_row < MAILBOX_FIRST;
+        let gathering = &mut self.gathering;
         let mut receive = |cx: &mut Context<'_>| match mailbox {
+            Some(mailbox) if gathering.poll(cx) => mailbox.poll_patiently(cx, inbox, TAKE),
             Some(mailbox) => mailbox.poll_receive(cx, inbox, TAKE),
             None => Poll::Pending,
         };

@@ -110,7 +110,7 @@ pub(crate) async fn event(s: &mut Session, a: &Arc<Announced>) {
     me.cursor = me.cursor.max(event.seq);
     if a.convo.is_room() {
         match me.rooms.get(&event.conversation) {
-            Some(inside) if event.seq <= inside.since => return,
+            Some(inside) if event.seq <= inside.since && !a.passing => return,
             Some(_) => {}
             None => return outside(s, a).await,
         }
@@ -132,6 +132,9 @@ pub(crate) async fn event(s: &mut Session, a: &Arc<Announced>) {
         }
         Content::Reaction { .. } => reaction(s, a, own).await,
         Content::Membership(change) => membership(s, a, change),
+        Content::Room(RoomChange::Renamed { to, reason, .. }) => {
+            crate::commands::rename::told(s, a, to, reason.as_deref()).await;
+        }
         Content::Room(change) => room_change(s, a, change),
         Content::Marker(_) | Content::Erased { .. } => {}
     }
@@ -181,15 +184,12 @@ async fn reaction(s: &mut Session, a: &Arc<Announced>, own: bool) {
     }
     let change = reactions(s, a).await;
     let view = View::of(s.caps);
-    let bytes = reaction::render(
-        &s.server,
-        &a.event,
-        &a.convo,
-        a.about.as_deref(),
-        &change,
-        view,
-        None,
-    );
+    let (event, about) = (&a.event, a.about.as_deref());
+    let render = |view| reaction::render(&s.server, event, &a.convo, about, &change, view, None);
+    let mut bytes = render(view);
+    if view.tags() && !own && !shows_reactions(s) {
+        bytes.extend(render(view.without_tags()));
+    }
     let label = if own { take_label(s, a) } else { None };
     let bytes = bytes::Bytes::from(bytes);
     match label {
@@ -197,6 +197,20 @@ async fn reaction(s: &mut Session, a: &Arc<Announced>, own: bool) {
         _ if !bytes.is_empty() => s.emit(bytes),
         _ => {}
     }
+}
+
+/// Whether the client shows a reaction that comes as tags. Many ask for message-tags and ignore all tags but those they
+/// know (WeeChat 3.8): they get a notice beside it. There is no capability for reactions; those who know them have asked
+/// for one of the newer drafts, or have reacted.
+fn shows_reactions(s: &Session) -> bool {
+    let newer = [
+        Cap::Chathistory,
+        Cap::Multiline,
+        Cap::ReadMarker,
+        Cap::MessageRedaction,
+        Cap::Metadata2,
+    ];
+    s.registration.reacts || newer.into_iter().any(|cap| s.has(cap))
 }
 
 /// What of someone's reactions changed: read once for all sessions.
@@ -278,7 +292,7 @@ fn invite(s: &mut Session, a: &Announced, who: &Address) {
     s.emit_line(line.tags(tags));
 }
 
-fn event_tags(s: &Session, a: &Announced) -> TagBuf {
+pub(crate) fn event_tags(s: &Session, a: &Announced) -> TagBuf {
     let mut tags = TagBuf::new();
     if s.has(Cap::ServerTime) {
         tags.push(names::TIME, crate::wire::time::format(a.event.at.0));

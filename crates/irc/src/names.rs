@@ -1,4 +1,5 @@
-//! People and rooms as IRC names them, and back: nick `alice`, `#town`, `bob%other.net/xmpp`.
+//! People and rooms as IRC names them, and back: nick `alice`, `#town`, `bob%other.net/xmpp`; rooms of other XMPP servers
+//! `#town%rooms.other.net`, who is in them `carol%town%rooms.other.net/xmpp`.
 
 use std::fmt::Write as _;
 
@@ -49,6 +50,22 @@ impl Names {
             AddressParts::Account { name, domain } => format!("{name}%{domain}"),
             AddressParts::Guest { id, .. } => format!("guest-{id}"),
             AddressParts::Room { name, .. } => format!("#{name}"),
+            AddressParts::Remote {
+                network: "xmpp",
+                id,
+            } if id.contains('/') => {
+                // Somebody of whom a room shows the nick alone.
+                let (room, nick) = id.split_once('/').unwrap_or((id, ""));
+                let (name, host) = room.split_once('@').unwrap_or((room, ""));
+                let mut out = String::with_capacity(id.len() + 8);
+                escape(nick, &mut out);
+                out.push('%');
+                escape(name, &mut out);
+                out.push('%');
+                escape(host, &mut out);
+                out.push_str("/xmpp");
+                out
+            }
             AddressParts::Remote { network, id } => {
                 // Matrix writes `@carol:m.org`, all others `dave@mail.org`.
                 let plain = id.strip_prefix('@').unwrap_or(id);
@@ -76,7 +93,11 @@ impl Names {
                 format!("#{name}")
             }
             AddressParts::Room { name, domain } => format!("#{name}%{domain}"),
-            _ => format!("#{}", self.nick(room)),
+            // The network of most rooms elsewhere goes without saying.
+            _ => {
+                let nick = self.nick(room);
+                format!("#{}", nick.strip_suffix("/xmpp").unwrap_or(&nick))
+            }
         }
     }
 
@@ -94,6 +115,17 @@ impl Names {
                 (name.to_owned(), domain.to_owned())
             }
             AddressParts::Guest { domain, .. } => ("guest".to_owned(), domain.to_owned()),
+            AddressParts::Remote {
+                network: "xmpp",
+                id,
+            } if id.contains('/') => {
+                let (room, nick) = id.split_once('/').unwrap_or((id, ""));
+                let host = room.rsplit('@').next().unwrap_or_default();
+                let mut out = (String::new(), String::new());
+                escape(nick, &mut out.0);
+                escape(host, &mut out.1);
+                out
+            }
             AddressParts::Remote { network, id } => {
                 let plain = id.strip_prefix('@').unwrap_or(id);
                 let (user, host) = plain.split_once(['@', ':']).unwrap_or((plain, network));
@@ -120,6 +152,11 @@ impl Names {
             let id = match id.split_once('%') {
                 Some((local, host)) if network.as_str() == "matrix" => {
                     format!("@{}:{}", unescape(local)?, unescape(host)?)
+                }
+                Some((nick, room)) if room.contains('%') => {
+                    let (name, host) = room.split_once('%')?;
+                    let (nick, name) = (unescape(nick)?, unescape(name)?);
+                    format!("{name}@{}/{nick}", unescape(host)?)
                 }
                 Some((local, host)) => format!("{}@{}", unescape(local)?, unescape(host)?),
                 None => unescape(id)?,
@@ -150,6 +187,11 @@ impl Names {
                 &Domain::new(domain).ok()?,
                 &RoomName::new(name).ok()?,
             )),
+            // `#town%rooms.other.net`, or with its network `#town%rooms.other.net/xmpp`.
+            Some((_, host)) if host.contains('.') => match host.contains('/') {
+                true => self.person(name),
+                false => self.person(&casemap::fold(&format!("{name}/xmpp"))),
+            },
             _ => Some(Address::room(&self.main, &RoomName::new(name).ok()?)),
         }
     }
@@ -238,6 +280,25 @@ mod tests {
             Address::new("#town@example.org").ok()
         );
         assert_eq!(names().room("town"), None);
+    }
+
+    #[test]
+    fn rooms_of_other_servers_are_channels_and_their_people_have_nicks() {
+        let room = Address::new("xmpp:town@rooms.other.net").unwrap();
+        assert_eq!(names().channel(&room), "#town%rooms.other.net");
+        for channel in [
+            "#town%rooms.other.net",
+            "#Town%Rooms.other.net",
+            "#town%rooms.other.net/xmpp",
+        ] {
+            assert_eq!(names().room(channel), Some(room.clone()), "{channel}");
+        }
+        let carol = Address::new("xmpp:town@rooms.other.net/Carol C.").unwrap();
+        let nick = "Carol=20C.%town%rooms.other.net/xmpp";
+        assert_eq!(names().nick(&carol), nick);
+        assert_eq!(names().person(nick), Some(carol.clone()));
+        let at = ("Carol=20C.".to_owned(), "rooms.other.net".to_owned());
+        assert_eq!(names().user_host(&carol), at);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Registration {
     pub asked: bool,
     /// When the cursor was written.
     pub saved: Timestamp,
+    /// The client reacts itself: it shows reactions.
+    pub reacts: bool,
     /// Metadata keys that this session wants to hear of.
     pub subscribed: Vec<String>,
     /// Metadata that was set before it was known who comes in.
@@ -61,6 +63,7 @@ impl Registration {
             heard: now,
             asked: false,
             saved: now,
+            reacts: false,
             subscribed: Vec::new(),
             metadata: Vec::new(),
             stranger: Some(strangers.clone()),

@@ -147,6 +147,15 @@ pub(crate) fn show(s: &mut Session, entrance: &Entrance) {
     let Some(room) = convo.conversation.room() else {
         return;
     };
+    if !convo.is_ours() {
+        // It was entered by another app of the account perhaps: here it stays while that is gone.
+        let (node, who, room) = (s.server.node.clone(), s.account(), room.clone());
+        tokio::spawn(async move {
+            if let Err(refusal) = node.enter_elsewhere(&who, &room, None).await {
+                tracing::debug!(protocol = "irc", %refusal, "a room elsewhere is not held");
+            }
+        });
+    }
     let channel = s.server.names.channel(room);
     let inside = Inside {
         since: entrance.entered.seq,
@@ -156,14 +165,24 @@ pub(crate) fn show(s: &mut Session, entrance: &Entrance) {
     if s.me_mut().rooms.insert(convo.id(), inside).is_some() {
         return;
     }
+    appear(s, convo, &channel, entrance.read);
+}
+
+/// The lines of coming in.
+pub(crate) fn appear(
+    s: &mut Session,
+    convo: &Arc<sammen_core::Convo>,
+    channel: &str,
+    read: Option<Timestamp>,
+) {
     let account = s.account();
-    let line = out::join(&s.server, &account, &channel, View::of(s.caps));
+    let line = out::join(&s.server, &account, channel, View::of(s.caps));
     s.reply(line);
     if convo.conversation.settings.topic.is_some() {
         crate::commands::topic::send(s, convo);
     }
     if s.has(Cap::ReadMarker) {
-        crate::commands::markread::send(s, &channel, entrance.read);
+        crate::commands::markread::send(s, channel, read);
     }
     if !s.caps.no_implicit_names() {
         crate::commands::names::send(s, convo);

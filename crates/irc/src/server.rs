@@ -120,8 +120,6 @@ impl Server {
         secure: bool,
     ) -> (CapSet, CapValues) {
         let mut caps: CapSet = Cap::ALL.iter().copied().collect();
-        // Rooms keep their address: there is nothing to tell of.
-        caps.remove(Cap::ChannelRename);
         let mut values = CapValues::new();
         if mechanisms.is_empty() {
             caps.remove(Cap::Sasl);

@@ -144,6 +144,11 @@ impl Session {
         self.out.drain(..)
     }
 
+    /// For so many milliseconds what is said in rooms may gather.
+    pub(crate) fn gather_ms(&self) -> u64 {
+        self.told.gather_ms
+    }
+
     /// Bytes that wait in the output.
     pub fn output_bytes(&self) -> usize {
         self.out_bytes

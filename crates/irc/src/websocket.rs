@@ -72,7 +72,10 @@ async fn serve(server: Arc<Server>, mut socket: WebSocket, peer: Arc<Peer>, bina
                     bucket.charge(1, Instant::now());
                     one(&mut session, &bytes).await;
                 }
-                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => session.heard(),
+                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {
+                    bucket.charge(1, Instant::now());
+                    session.heard();
+                }
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => break,
             },
             () = tokio::time::sleep_until(paid.unwrap_or_else(Instant::now)), if paid.is_some() => {}

@@ -174,6 +174,8 @@ pub struct Irc {
     pub icon: Option<String>,
     /// For so many days clients that came in clear remember to use TLS (IRCv3 sts); 0 tells them nothing.
     pub sts_days: u32,
+    /// Milliseconds for which what is said in a busy room is gathered; 0 for not at all.
+    pub gather_ms: u64,
     /// Commands a second that a client may send for long; 0 is without limit. More waits and is not lost.
     pub commands_per_second: u32,
     /// Commands at once.
@@ -302,6 +304,7 @@ impl Default for Irc {
             network: "Sammen".into(),
             motd: String::new(),
             icon: None,
+            gather_ms: 20,
             sts_days: 0,
             commands_per_second: 20,
             commands_burst: 200,
@@ -429,6 +432,12 @@ impl Config {
             if listen.iter().any(|l| l.security == Security::Starttls) {
                 bail!("{section}.listen: only XMPP knows \"starttls\"; use \"tls\" or \"plain\"");
             }
+        }
+        if self.irc.gather_ms > 20 {
+            bail!(
+                "irc.gather_ms is {}: 20 at most, or people notice",
+                self.irc.gather_ms
+            );
         }
         if let Some(icon) = &self.irc.icon
             && (!icon.starts_with("https://") || icon.len() > 200)

@@ -132,6 +132,7 @@ fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
         network: config.irc.network.clone(),
         motd: config.irc.motd.lines().map(str::to_owned).collect(),
         icon: config.irc.icon.clone(),
+        gather_ms: config.irc.gather_ms,
         commands_per_second: config.irc.commands_per_second,
         commands_burst: config.irc.commands_burst,
         guests: config.accounts.guests,

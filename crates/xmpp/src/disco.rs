@@ -1,6 +1,6 @@
 //! XEP-0030: what the node and its accounts can do; XEP-0157 contact addresses; the node's own XEP-0115 hash.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use crate::address::{Place, ROOMS, UPLOAD};
 use crate::caps;
@@ -10,6 +10,7 @@ use crate::feature::{BoxFuture, FEATURES, Feature, IqAnswer, IqHandler};
 use crate::iq::{Iq, Where};
 use crate::node_resource;
 use crate::pep;
+use crate::server::Server;
 use crate::wire::{Condition, Element, Jid, StanzaError, ns};
 
 /// What names the node's software in XEP-0115 §4: a URI that is unique for the software, not for one installation of it.
@@ -100,22 +101,38 @@ fn info(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             let told = pep::disco::info(&client, account, node).await?;
             return Ok(Some(iq.child.shell().children(told)));
         }
-        let mut query = Element::new(ns::DISCO_INFO, "query")
-            .attr_opt("node", iq.get("node"))
-            .children(describe(iq.at));
-        let server = &client.server;
-        let configured = FEATURES.iter().flat_map(|f| (f.configured)(server, iq.at));
-        query = query.children(configured.copied().map(feature));
-        if iq.at == Where::Server {
-            query = query.children(contacts(&client));
-        }
-        Ok(Some(query))
+        Ok(Some(whole(&client.server, iq.at, iq.get("node"))))
     })
 }
 
+/// disco#info of an address.
+fn whole(server: &Server, at: Where, node: Option<&str>) -> Element {
+    let configured = FEATURES.iter().flat_map(|f| (f.configured)(server, at));
+    let query = Element::new(ns::DISCO_INFO, "query")
+        .attr_opt("node", node)
+        .children(describe(at))
+        .children(configured.copied().map(feature));
+    if at == Where::Server {
+        query.children(contacts(server))
+    } else {
+        query
+    }
+}
+
+/// XEP-0115 §6.3: what the node can do, as a stream feature, so that apps that know it need not ask.
+pub fn server_caps(server: &Server) -> Element {
+    let known = server.shared::<OnceLock<String>>();
+    let ver =
+        known.get_or_init(|| caps::hash(&whole(server, Where::Server, None)).unwrap_or_default());
+    Element::new(ns::CAPS, "c")
+        .attr("hash", "sha-1")
+        .attr("node", NODE)
+        .attr("ver", ver.as_str())
+}
+
 /// XEP-0157 §3.
-fn contacts(client: &Client) -> Option<Element> {
-    let contacts = &client.server.config.contacts;
+fn contacts(server: &Server) -> Option<Element> {
+    let contacts = &server.config.contacts;
     if contacts.is_empty() {
         return None;
     }

@@ -27,6 +27,7 @@ pub mod commands;
 pub mod config;
 pub mod deliver;
 pub mod disco;
+pub mod elsewhere;
 pub mod error_map;
 pub mod feature;
 pub mod host_meta;

@@ -239,6 +239,7 @@ async fn directed(client: &Arc<Client>, to: &Jid, el: Element) -> Result<(), Sta
                     return Err(Condition::ResourceConstraint.into());
                 }
             }
+            crate::elsewhere::note(client, to, &el);
             send_directed(client, to, &el).await
         }
         _ => Ok(()),

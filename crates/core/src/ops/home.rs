@@ -229,9 +229,9 @@ pub fn accept(
     judged.pos = pos;
     let judged = Arc::new(judged);
     tx.events.insert(judged.id, judged.clone());
-    tx.posts.push(Post::Event(Arc::new(Announced::new(
-        judged, convo, None, None,
-    ))));
+    let mut announced = Announced::new(judged, convo, None, None);
+    announced.judged = true;
+    tx.posts.push(Post::Event(Arc::new(announced)));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub mod contacts;
 pub mod erase;
 pub mod home;
 pub mod presence;
+pub mod projection;
 pub mod rooms;
 pub mod send;
 pub mod sessions;

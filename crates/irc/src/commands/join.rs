@@ -5,7 +5,9 @@ use sammen_core::{Address, Principal, Refusal, ops};
 
 use crate::replay::{self, presence};
 use crate::session::Session;
+use crate::wire::caps::Cap;
 use crate::wire::casemap::{Ban, Who};
+use crate::wire::standard::codes;
 use crate::wire::{Message, Numeric};
 
 /// Channels of one command.
@@ -23,17 +25,22 @@ pub(crate) async fn join(s: &mut Session, m: &Message<'_>) {
     let mut keys = m.text(1).unwrap_or("").split(',');
     for channel in channels.split(',').filter(|c| !c.is_empty()).take(MOST) {
         let key = keys.next().filter(|k| !k.is_empty()).map(str::to_owned);
-        one(s, channel, key).await;
+        one(s, channel, key, false).await;
     }
 }
 
-async fn one(s: &mut Session, channel: &str, key: Option<String>) {
+/// `leads_on`: it was another name that led here.
+async fn one(s: &mut Session, channel: &str, key: Option<String>, leads_on: bool) {
+    let again = key.clone();
     let Some(room) = s.server.names.room(channel) else {
         let text = "No such channel";
         return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[channel], text);
     };
     let (me, id, origin) = (s.account(), s.id(), s.origin());
     let shown = presence(s.me().away.as_deref());
+    if room.network().is_some() {
+        return elsewhere(s, channel, &room, key).await;
+    }
     let fits = fits(s, &me);
     let written = s.server.node.write(move |tx| {
         let convo = match tx.room(&room) {
@@ -60,6 +67,35 @@ async fn one(s: &mut Session, channel: &str, key: Option<String>) {
         replay::enter_in(tx, id, &me, convo.id(), shown)
     });
     match written.await {
+        Ok(entrance) => replay::show(s, &entrance),
+        // draft/channel-rename: the name of before leads on.
+        Err(Refusal::Gone(Some(now))) if now.is_room() => {
+            let (now, text) = (s.server.names.channel(&now), "The channel has been renamed");
+            if s.has(Cap::ChannelRename) {
+                return s.fail("JOIN", codes::CHANNEL_RENAMED, &[channel, &now], text);
+            }
+            s.numeric(Numeric::ERR_LINKCHANNEL, &[channel, &now], text);
+            if !leads_on {
+                Box::pin(one(s, &now, again, true)).await;
+            }
+        }
+        Err(refusal) => s.refuse(&refusal, channel),
+    }
+}
+
+/// A room of another server: that one lets in.
+async fn elsewhere(s: &mut Session, channel: &str, room: &Address, key: Option<String>) {
+    let (me, id, node) = (s.account(), s.id(), s.server.node.clone());
+    let shown = presence(s.me().away.as_deref());
+    let entered = node.enter_elsewhere(&me, room, key.as_deref()).await;
+    let written = match entered {
+        Ok(convo) => {
+            node.write(move |tx| replay::enter_in(tx, id, &me, convo.id(), shown))
+                .await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match written {
         Ok(entrance) => replay::show(s, &entrance),
         Err(refusal) => s.refuse(&refusal, channel),
     }

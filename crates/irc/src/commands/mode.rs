@@ -44,7 +44,23 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
             (ModeKind::List, None) => list(s, &convo, &channel, change.mode),
             (ModeKind::Prefix, Some(nick)) => rank(s, &convo, &channel, &change, nick).await,
             (ModeKind::List, Some(mask)) => match one_person(s, mask) {
-                Some(who) if change.mode == 'b' => ban(s, &convo, &channel, who, change.set).await,
+                Some(who) if change.mode == 'b' => {
+                    let rank = convo.standing(&s.me().account);
+                    let admin = rank >= Standing::Admin || s.me().oper;
+                    if admin || (!change.set && convo.standing(&who) == Standing::Outcast) {
+                        ban(s, &convo, &channel, who, change.set).await;
+                    }
+                    // A moderator keeps people out by the mask alone; taking a ban back takes both back.
+                    let masks = &convo.conversation.settings.masks;
+                    let full = Ban::parse(mask).map(|ban| ban.to_string());
+                    let there = full.is_ok_and(|full| {
+                        let same = |m: &Mask| m.list == 'b' && casemap::same(&m.mask, &full);
+                        masks.iter().any(same)
+                    });
+                    if change.set && !admin || !change.set && there {
+                        settings.push(change);
+                    }
+                }
                 _ => settings.push(change),
             },
             _ => settings.push(change),

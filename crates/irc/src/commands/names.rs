@@ -75,15 +75,17 @@ pub(crate) fn send(s: &mut Session, convo: &Arc<Convo>) {
 impl Session {
     /// A room that the account may know of by this name: it is in it, or the room is listed.
     pub(crate) fn visible_room(&self, channel: &str) -> Option<Arc<Convo>> {
-        let room = self.server.names.room(channel)?;
-        let convo = self.server.node.room(&room).ok().flatten()?;
+        let convo = self.any_room(channel)?;
         let open = convo.conversation.settings.listed || self.me().oper;
         (open || convo.has(&self.me().account)).then_some(convo)
     }
 
-    /// A room by its name, whether the account may see into it or not: for commands whose refusal core decides.
+    /// A room by its name, whether the account may see into it or not: for commands whose refusal core decides. A name
+    /// that it had before leads on, for those who may know of it.
     pub(crate) fn any_room(&self, channel: &str) -> Option<Arc<Convo>> {
         let room = self.server.names.room(channel)?;
-        self.server.node.room(&room).ok().flatten()
+        let node = &self.server.node;
+        let renamed = || node.renamed(&room, &self.principal()).ok().flatten();
+        node.room(&room).ok().flatten().or_else(renamed)
     }
 }

@@ -276,8 +276,14 @@ async fn ctcp(s: &mut Session, verb: Verb, target: &str, text: &str, place: &Pla
                 .map(|r| r.sessions.to_vec())
                 .unwrap_or_default(),
         };
+        // What is for some in the room is for nobody else in it.
+        let meant = |who: &Address| match &place.audience {
+            Some(audience) => *who == me || audience.contains(who),
+            None => true,
+        };
         for session in sessions {
-            if session.protocol == Protocol::Irc && session.id != own {
+            let irc = session.protocol == Protocol::Irc;
+            if irc && session.id != own && meant(&session.account) {
                 // A program that is too busy for it gets none: nobody waits for the answer.
                 let _ = live.signal(session.id, &signal);
             }

@@ -78,6 +78,7 @@ async fn react(
     let Some(relation) = inward::relation(RelationKind::Reaction, about) else {
         return;
     };
+    s.registration.reacts = true;
     // What was submitted before may be a reaction too.
     s.settle().await;
     let mut keys = match relation.target {

@@ -59,6 +59,11 @@ impl View {
         self.0 & bit != 0
     }
 
+    /// The same for a reader who ignores client-only tags.
+    pub fn without_tags(self) -> Self {
+        Self(self.0 & !Self::TAGS)
+    }
+
     /// Whether the reader understands client-only tags.
     pub fn tags(self) -> bool {
         self.has(Self::TAGS)
@@ -440,11 +445,18 @@ impl Writer<'_> {
                     .trailing(text)
                     .write_with(&self.tags(true), out);
             }
+            RoomChange::Renamed { from, to, .. } => {
+                let names = &self.server.names;
+                let (from, to) = (names.channel(from), names.channel(to));
+                let text = format!("This room was {from} and is {to} now.");
+                self.line("NOTICE")
+                    .trailing(text)
+                    .write_with(&self.tags(true), out);
+            }
             RoomChange::Created
             | RoomChange::Avatar(_)
             | RoomChange::Settings(_)
-            | RoomChange::Destroyed { .. }
-            | RoomChange::Renamed { .. } => {}
+            | RoomChange::Destroyed { .. } => {}
         }
     }
 }

@@ -58,6 +58,8 @@ pub mod codes {
     pub const INVALID_REALNAME: &str = "INVALID_REALNAME";
     /// setname: it cannot be changed.
     pub const CANNOT_CHANGE_REALNAME: &str = "CANNOT_CHANGE_REALNAME";
+    /// channel-rename: the room is elsewhere now.
+    pub const CHANNEL_RENAMED: &str = "CHANNEL_RENAMED";
     /// channel-rename: the new name is taken.
     pub const CHANNEL_NAME_IN_USE: &str = "CHANNEL_NAME_IN_USE";
     /// channel-rename: not allowed or not possible.

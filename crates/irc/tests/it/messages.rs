@@ -169,6 +169,9 @@ async fn reactions_come_and_go_and_messages_are_taken_back() {
     let mut alice = world.enters("alice", MODERN).await;
     let mut bob = world.enters("bob", MODERN).await;
     let mut carol = world.enters("carol", "").await;
+    let mut weechat = world
+        .enters("alice/weechat", "message-tags server-time")
+        .await;
     for who in [&mut alice, &mut bob, &mut carol] {
         who.does("JOIN #town").await;
     }
@@ -190,6 +193,20 @@ async fn reactions_come_and_go_and_messages_are_taken_back() {
     assert_eq!(tag(reactions[2], "+draft/unreact"), Some("👍"));
     let lines = carol.syncs().await;
     one(&lines, "NOTICE #town :👍 ← alice: “shall we?”");
+    // Who knows tags but has never reacted gets both, until the first reaction.
+    let lines = weechat.syncs().await;
+    one(&lines, "NOTICE #town :👍 ← alice: “shall we?”");
+    one(&lines, "+draft/react=👍");
+    weechat
+        .does(&format!("@+draft/react=☕;+reply={id} TAGMSG #town"))
+        .await;
+    bob.does(&format!("@+draft/react=👋;+reply={id} TAGMSG #town"))
+        .await;
+    let lines = weechat.syncs().await;
+    one(&lines, "+draft/react=👋");
+    none(&lines, "NOTICE");
+    alice.syncs().await;
+    carol.syncs().await;
     one(
         &bob.does(&format!("REDACT #town {id}")).await,
         "FAIL REDACT REDACT_FORBIDDEN #town ",
@@ -278,4 +295,63 @@ async fn words_to_moderators_and_between_two_in_a_room() {
         &carol.does("CHATHISTORY LATEST #town * 50").await,
         "quietly",
     );
+}
+
+#[tokio::test]
+async fn what_gathers_comes_whole_and_in_order() {
+    // Longer than the test waits for a line: what comes, comes because something took it along.
+    let world = World::with(sammen_irc::Config {
+        gather_ms: 1_000_000,
+        ..sammen_irc::Config::default()
+    })
+    .await;
+    let mut alice = world.enters("alice", "").await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    alice.does("PRIVMSG #town :one").await;
+    bob.hears("PRIVMSG #town :one").await;
+    for text in ["two", "three"] {
+        alice.does(&format!("PRIVMSG #town :{text}")).await;
+    }
+    alice.does("PRIVMSG bob :psst").await;
+    for text in ["#town :two", "#town :three", "bob :psst"] {
+        assert!(bob.next().await.unwrap().contains(text), "{text}");
+    }
+    alice.does("PRIVMSG #town :four").await;
+    one(&bob.syncs().await, "PRIVMSG #town :four");
+    // More than may gather, and then the end of the time.
+    for n in 0..64 {
+        alice.does(&format!("PRIVMSG #town :line {n}")).await;
+    }
+    bob.hears("PRIVMSG #town :line 63").await;
+    let world = World::new().await;
+    let mut alice = world.enters("alice", "").await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    for n in 0..5 {
+        alice.does(&format!("PRIVMSG #town :line {n}")).await;
+    }
+    for n in 0..5 {
+        bob.hears(&format!("PRIVMSG #town :line {n}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_programs_question_to_some_in_a_room_reaches_nobody_else() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    let mut carol = world.enters("carol", MODERN).await;
+    for person in [&mut alice, &mut bob, &mut carol] {
+        person.does("JOIN #town").await;
+    }
+    bob.does("PRIVMSG @#town :\x01VERSION\x01").await;
+    bob.does("@+channel-context=#town PRIVMSG alice :\x01PING 1\x01")
+        .await;
+    let lines = alice.syncs().await;
+    one(&lines, "PRIVMSG @#town :\x01VERSION\x01");
+    one(&lines, "PRIVMSG alice :\x01PING 1\x01");
+    none(&carol.syncs().await, "\x01");
 }

@@ -298,3 +298,93 @@ async fn voice_where_everyone_speaks_is_answered() {
     none(&lines, " NOTICE ");
     one(&lines, "MODE #town +v bob");
 }
+
+#[tokio::test]
+async fn a_renamed_room_goes_on_under_its_new_name() {
+    let world = World::new().await;
+    let mut alice = world
+        .enters("alice", &format!("{MODERN} draft/channel-rename"))
+        .await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    alice.does("TOPIC #town :tea at four").await;
+    bob.does("JOIN #town").await;
+    alice.syncs().await;
+    one(&bob.does("RENAME #town #mine").await, " 482 bob #town ");
+    let lines = alice.does("RENAME #town #city :it has grown").await;
+    assert_eq!(
+        bare(one(&lines, " RENAME ")),
+        ":alice!alice@example.org RENAME #town #city :it has grown"
+    );
+    none(&lines, "PART");
+    let lines = bob.syncs().await;
+    let at = |part: &str| lines.iter().position(|l| l.contains(part)).unwrap();
+    assert!(at(":bob!bob@example.org PART #town :it has grown") < at("JOIN #city"));
+    assert!(at("JOIN #city") < at(" 332 bob #city :tea at four"));
+    assert!(at(" 332 bob #city ") < at(" 366 bob #city "));
+    // Who says something in the room says it there, under the old name too; nobody's membership changed.
+    bob.does("PRIVMSG #city :hi").await;
+    bob.does("PRIVMSG #town :hello").await;
+    let heard = alice.syncs().await;
+    one(&heard, "PRIVMSG #city :hi");
+    one(&heard, "PRIVMSG #city :hello");
+    none(&heard, "JOIN");
+    // Carol follows an old link.
+    let mut carol = world.enters("carol", "").await;
+    let lines = carol.does("JOIN #town").await;
+    one(&lines, " 470 carol #town #city ");
+    one(&lines, ":carol!carol@example.org JOIN #city");
+    let mut tablet = world
+        .enters("carol/tablet", &format!("{MODERN} draft/channel-rename"))
+        .await;
+    let lines = tablet.does("JOIN #town").await;
+    one(&lines, "FAIL JOIN CHANNEL_RENAMED #town #city ");
+    bob.does("JOIN #other").await;
+    let lines = alice.does("RENAME #city #other").await;
+    one(&lines, "FAIL RENAME CHANNEL_NAME_IN_USE #city #other ");
+    one(
+        &alice.does("RENAME #city nowhere").await,
+        "FAIL RENAME CANNOT_RENAME #city nowhere ",
+    );
+    one(&alice.does("RENAME #none #some").await, " 403 alice #none ");
+}
+
+#[tokio::test]
+async fn an_operator_without_more_rank_keeps_people_out() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    let mut carol = world.enters("carol", MODERN).await;
+    for person in [&mut alice, &mut bob, &mut carol] {
+        person.does("JOIN #town").await;
+    }
+    one(&bob.does("MODE #town +b carol").await, " 482 ");
+    alice.does("MODE #town +o bob").await;
+    bob.syncs().await;
+    let lines = bob.does("MODE #town +b carol").await;
+    one(&lines, "bob@example.org MODE #town +b carol!*@*");
+    one(
+        &bob.does("KICK #town carol :enough").await,
+        "KICK #town carol",
+    );
+    one(&carol.does("JOIN #town").await, " 474 carol #town ");
+    one(&bob.does("MODE #town b").await, " 367 bob #town carol!*@* ");
+    // Nothing else of an admin's comes with it.
+    one(&bob.does("MODE #town +e dave").await, " 482 ");
+    one(&bob.does("MODE #town +ib x!*@*").await, " 482 ");
+    none(&bob.does("MODE #town b").await, "x!*@*");
+    // An admin's ban of one person is a standing, which an operator cannot take back.
+    one(
+        &bob.does("MODE #town -b carol").await,
+        "MODE #town -b carol!*@*",
+    );
+    carol.does("JOIN #town").await;
+    alice.does("MODE #town +b carol").await;
+    one(&bob.does("MODE #town -b carol").await, " 482 ");
+    one(&carol.does("JOIN #town").await, " 474 ");
+    // An admin takes back what an operator did.
+    bob.does("MODE #town +b dave").await;
+    let lines = alice.does("MODE #town -b dave").await;
+    one(&lines, "MODE #town -b dave!*@*");
+    none(&alice.does("MODE #town b").await, "dave");
+}

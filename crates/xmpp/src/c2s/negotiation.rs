@@ -17,6 +17,7 @@ use super::signup::{self, Signup};
 use super::sm;
 use super::upgrade;
 use crate::client::Client;
+use crate::disco;
 use crate::server::Server;
 use crate::wire::{
     Condition, Context, Element, Frame, Jid, StanzaError, StreamCondition, StreamError, StreamOpen,
@@ -242,6 +243,7 @@ impl Negotiation {
             features.push(Element::new(ns::CSI, "csi"));
             features.push(Element::new(ns::ROSTER_VER, "ver"));
             features.push(Element::new(ns::PRE_APPROVAL, "sub"));
+            features.push(disco::server_caps(&self.server));
         } else {
             if self.ground.can_start_tls {
                 let required = Element::new(ns::TLS, "required");
@@ -300,6 +302,7 @@ impl Negotiation {
             .child(Element::new(ns::CSI, "csi"))
             .child(Element::new(ns::ROSTER_VER, "ver"))
             .child(Element::new(ns::PRE_APPROVAL, "sub"))
+            .child(disco::server_caps(&self.server))
             .child(self.limits(true))
     }
 

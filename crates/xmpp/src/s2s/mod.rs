@@ -22,7 +22,8 @@
 //!   [`crate::Client`] whose account is the remote address, so that every IQ handler, room and node works for it as for
 //!   a client of ours. What the node sends to such a client goes out by `send_bytes`.
 //! * *Rooms elsewhere*: presence and messages of a local client to a room on another server are passed on as they are;
-//!   what the room sends to the full JID of a client reaches that client. Nothing is stored of it yet.
+//!   what the room sends to one of our full JIDs is [`crate::elsewhere`]'s: for that client, and for people on other
+//!   protocols.
 
 pub mod config;
 pub mod dialback;
@@ -119,6 +120,12 @@ impl Federation {
         };
         let _ = self.bound.set(bound);
         let _ = server.federation.set(self.clone());
+        let weak = Arc::downgrade(self);
+        crate::elsewhere::begin(server, move |stanza| {
+            if let Some(federation) = weak.upgrade() {
+                federation.send(stanza);
+            }
+        });
     }
 
     /// The node goes down: streams are closed.

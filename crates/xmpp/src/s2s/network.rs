@@ -8,7 +8,7 @@ use sammen_core::event::{Event, Native, Scheme};
 use sammen_core::live::{ContactCause, Show, StateChange, Typing};
 use sammen_core::network::{BoxFuture, Delivery, Network, OutboxRow, Reach};
 use sammen_core::ops::home;
-use sammen_core::{Address, EventId, NetworkName, Protocol, Timestamp};
+use sammen_core::{Address, EventId, NetworkName, Outcome, Protocol, Refusal, Timestamp};
 use tokio::sync::oneshot;
 
 use super::pipe::{Failure, Item};
@@ -20,7 +20,7 @@ use crate::server::Server;
 use crate::translate::outgoing::{self, Scene};
 use crate::translate::{self, Envelope};
 use crate::wire::{Context, Element, Jid, Payload, StanzaError, Str, ns, write};
-use crate::{message, node_resource};
+use crate::{elsewhere, message, node_resource};
 
 /// The network's name in addresses.
 pub const NAME: &str = "xmpp";
@@ -65,7 +65,15 @@ impl Network for Port {
             };
             let now = server.node.now();
             // Nothing is awaited before the stanza is in the queue: rows are begun in order, and stay in it.
-            let Some(message) = event.and_then(|event| Outgoing::of(&server, row, event)) else {
+            let Some(event) = event else {
+                return Delivery::Done;
+            };
+            let (message, room) = match elsewhere::outgoing(&server, row, event) {
+                elsewhere::Out::NoRoom => (Outgoing::of(&server, row, event), false),
+                elsewhere::Out::Send(stanza) => (Outgoing::written(&stanza), true),
+                elsewhere::Out::Done(delivery) => return delivery,
+            };
+            let Some(message) = message else {
                 return Delivery::Done;
             };
             let (done, fate) = oneshot::channel();
@@ -84,10 +92,13 @@ impl Network for Port {
             let waited = now.0.saturating_sub(row.created.0);
             let patience = i64::try_from(self.0.config.give_up.as_millis()).unwrap_or(i64::MAX);
             if why.is_final() || waited >= patience {
-                return event.map_or(Delivery::Refused(why.words()), |event| Delivery::Bounced {
+                if room {
+                    return Delivery::Refused(why.words());
+                }
+                return Delivery::Bounced {
                     why: why.words(),
                     native: bounce(event, &why.error()),
-                });
+                };
             }
             let peer = self.0.peer(&local, &remote);
             let pause = peer.map_or(1000, |p| p.pause_ms()).max(500);
@@ -96,6 +107,20 @@ impl Network for Port {
                 pause,
                 row.created.plus_ms(patience),
             ))
+        })
+    }
+
+    fn enter<'a>(
+        &'a self,
+        who: &'a Address,
+        room: &'a Address,
+        password: Option<&'a str>,
+    ) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(async move {
+            match self.0.server() {
+                Some(server) => elsewhere::enter(&server, who, room, password).await,
+                None => Err(Refusal::Unreachable),
+            }
         })
     }
 
@@ -123,6 +148,18 @@ struct Outgoing {
 }
 
 impl Outgoing {
+    /// A stanza with both addresses.
+    fn written(stanza: &Element) -> Option<Self> {
+        let address = |name| stanza.get(name).and_then(|a| Jid::new(a).ok());
+        let mut out = BytesMut::new();
+        write::element(&mut out, stanza, Context::CLIENT);
+        Some(Self {
+            bytes: out.freeze(),
+            local: Str::new(address("from")?.domain()),
+            remote: Str::new(address("to")?.domain()),
+        })
+    }
+
     /// `None` where XMPP has nothing to say.
     fn of(server: &Server, row: &OutboxRow, event: &Event) -> Option<Self> {
         let children = match translate::native(event) {

@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::live_stanza::LiveStanza;
 use crate::server::Server;
 use crate::wire::{Condition, Element, Jid, StanzaError, ns};
-use crate::{message, muc, presence as rooms_presence, stanza};
+use crate::{elsewhere, message, muc, presence as rooms_presence, stanza};
 
 use super::presence;
 
@@ -22,6 +22,10 @@ pub(crate) async fn stanza(
     token: Token,
 ) {
     let Some(from) = el.get("from").and_then(|from| Jid::new(from).ok()) else {
+        return;
+    };
+    // A room elsewhere that somebody of ours is in.
+    let Some(token) = elsewhere::take(server, &from, &el, token).await else {
         return;
     };
     federation

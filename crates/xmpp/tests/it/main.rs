@@ -6,6 +6,7 @@ mod archive;
 mod commands;
 mod contacts;
 mod desk;
+mod elsewhere;
 mod federation;
 mod meaning;
 mod messages;

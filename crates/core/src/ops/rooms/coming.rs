@@ -295,6 +295,7 @@ pub fn set_nick(
     if member.nick.as_deref() == Some(nick) {
         return Ok(convo);
     }
+    permission::lives_here(&convo)?;
     check_nick(&convo, who, nick)?;
     let mut changed = (*member).clone();
     changed.nick = Some(nick.into());

@@ -15,6 +15,7 @@ pub fn register(
 ) -> Outcome<Arc<Convo>> {
     let convo = tx.convo(room)?;
     may_register(&convo, who)?;
+    permission::lives_here(&convo)?;
     check_nick(&convo, who, nick)?;
     if convo.member(who).is_none() && convo.members.len() >= tx.limits().members {
         return Err(Refusal::TooMany);

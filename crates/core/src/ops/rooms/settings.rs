@@ -25,10 +25,15 @@ pub fn set_topic(
         .or_else(|| convo.conversation.room().cloned())
         .ok_or(Refusal::NotFound)?;
     let now = tx.now;
-    let convo = tx.change_convo(&convo, |c| {
-        c.settings.topic = (!topic.is_empty()).then(|| topic.to_owned());
-        c.settings.topic_by = Some((author.clone(), now));
-    });
+    // Elsewhere it is a wish until the room says it itself.
+    let convo = if convo.is_ours() {
+        tx.change_convo(&convo, |c| {
+            c.settings.topic = (!topic.is_empty()).then(|| topic.to_owned());
+            c.settings.topic_by = Some((author.clone(), now));
+        })
+    } else {
+        convo
+    };
     let draft = Draft {
         native,
         ..Draft::new(
@@ -43,7 +48,7 @@ pub fn set_topic(
 /// Changes settings. `change` gets a copy of what is set now; the topic is not set this way.
 ///
 /// # Errors
-/// When the principal is no owner (an admin may change masks), or the change loosens an encryption binding that its
+/// When the principal is no owner (an admin may change masks, a moderator those of bans), or the change loosens an encryption binding that its
 /// protocol cannot loosen.
 pub fn configure(
     tx: &mut Tx<'_>,
@@ -62,7 +67,15 @@ pub fn configure(
     }
     let mut only_masks = after.clone();
     only_masks.masks = before.masks.clone();
-    permission::may_configure(&convo, by, only_masks != before)?;
+    let others = |settings: &Settings| {
+        let kept = settings.masks.iter().filter(|m| m.list != 'b');
+        kept.cloned().collect::<Vec<_>>()
+    };
+    if only_masks == before && others(&after) == others(&before) {
+        permission::may_ban_masks(&convo, by)?;
+    } else {
+        permission::may_configure(&convo, by, only_masks != before)?;
+    }
     check_settings(&after)?;
     let author = by
         .address()
