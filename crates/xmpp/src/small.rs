@@ -30,6 +30,15 @@ pub static FEATURE: Feature = Feature {
         _ => &[],
     },
     iqs: &[
+        // RFC 3921 §3: libraries that are older than RFC 6121 ask after binding, even though it is announced as optional.
+        IqHandler {
+            name: "session",
+            ns: ns::SESSION,
+            get: false,
+            set: true,
+            at: &[Where::Server, Where::OwnAccount],
+            handle: |_, _| Box::pin(async { Ok(None) }),
+        },
         get("ping", ns::PING, EVERYWHERE, |_, _| {
             Box::pin(async { Ok(None) })
         }),

@@ -154,6 +154,10 @@ async fn who_only_signs_in_binds_as_ever() {
     );
     let bound = alice.asks("set", "", "b", &bind).await;
     assert_eq!(bound.get("type"), Some("result"));
+    // RFC 3921 §3, as Converse.js does it.
+    let session = format!("<session xmlns='{}'/>", ns::SESSION);
+    let begun = alice.asks("set", "", "s", &session).await;
+    assert_eq!(begun.get("type"), Some("result"), "{begun:?}");
     alice.settles().await;
 }
 
