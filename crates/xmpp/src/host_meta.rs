@@ -1,4 +1,4 @@
-//! Where web clients find the WebSocket (XEP-0156 §3): host-meta as XRD (RFC 6415) and as JSON.
+//! Where web clients find WebSocket and BOSH (XEP-0156 §3): host-meta as XRD (RFC 6415) and as JSON.
 
 use std::sync::Arc;
 
@@ -7,24 +7,32 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 use axum::routing::get;
 
+use crate::bosh;
 use crate::websocket::PATH;
 use crate::wire::Element;
 
 const XRD: &str = "http://docs.oasis-open.org/ns/xri/xrd-1.0";
-const REL: &str = "urn:xmpp:alt-connections:websocket";
+const WEBSOCKET: &str = "urn:xmpp:alt-connections:websocket";
+const BOSH: &str = "urn:xmpp:alt-connections:xbosh";
 
 /// The two routes.
 pub fn router(base: &str) -> Router {
-    let url: Arc<str> = websocket_url(base).into();
-    let as_json = url.clone();
+    let links: Arc<[_; 2]> = Arc::new([
+        (WEBSOCKET, websocket_url(base)),
+        (
+            BOSH,
+            format!("{}{}", base.trim_end_matches('/'), bosh::PATH),
+        ),
+    ]);
+    let as_json = links.clone();
     Router::new()
         .route(
             "/.well-known/host-meta",
-            get(move || async move { answer("application/xrd+xml; charset=utf-8", xml(&url)) }),
+            get(move || async move { answer("application/xrd+xml; charset=utf-8", xml(&*links)) }),
         )
         .route(
             "/.well-known/host-meta.json",
-            get(move || async move { answer("application/json", json(&as_json)) }),
+            get(move || async move { answer("application/json", json(&*as_json)) }),
         )
 }
 
@@ -36,24 +44,36 @@ pub fn websocket_url(base: &str) -> String {
     format!("{}{PATH}", ws.unwrap_or_else(|| base.to_owned()))
 }
 
-fn xml(url: &str) -> String {
-    let link = Element::new(XRD, "Link").attr("rel", REL).attr("href", url);
+fn xml(links: &[(&'static str, String)]) -> String {
+    let links = links.iter().map(|(rel, url)| {
+        Element::new(XRD, "Link")
+            .attr("rel", *rel)
+            .attr("href", url.as_str())
+    });
     format!(
         "<?xml version='1.0' encoding='utf-8'?>{}",
-        Element::new(XRD, "XRD").child(link)
+        Element::new(XRD, "XRD").children(links)
     )
 }
 
-fn json(url: &str) -> String {
-    let mut text = String::new();
-    for c in url.chars() {
-        match c {
-            '"' | '\\' => text.extend(['\\', c]),
-            c if c.is_control() => {}
-            c => text.push(c),
+fn json(links: &[(&'static str, String)]) -> String {
+    let mut text = String::from("{\"links\":[");
+    for (n, (rel, url)) in links.iter().enumerate() {
+        if n > 0 {
+            text.push(',');
         }
+        text.push_str(&format!("{{\"rel\":\"{rel}\",\"href\":\""));
+        for c in url.chars() {
+            match c {
+                '"' | '\\' => text.extend(['\\', c]),
+                c if c.is_control() => {}
+                c => text.push(c),
+            }
+        }
+        text.push_str("\"}");
     }
-    format!("{{\"links\":[{{\"rel\":\"{REL}\",\"href\":\"{text}\"}}]}}")
+    text.push_str("]}");
+    text
 }
 
 fn answer(media_type: &'static str, text: String) -> Response<Body> {
@@ -77,17 +97,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_name_the_websocket() {
+    fn both_forms_name_both_ways() {
         let url = websocket_url("https://example.org:5443/");
         assert_eq!(url, "wss://example.org:5443/xmpp-websocket");
+        let links = [(WEBSOCKET, url), (BOSH, "https://a/http-bind".to_owned())];
         assert_eq!(
-            xml(&url),
+            xml(&links),
             "<?xml version='1.0' encoding='utf-8'?><XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>\
-             <Link rel='urn:xmpp:alt-connections:websocket' href='wss://example.org:5443/xmpp-websocket'/></XRD>"
+             <Link rel='urn:xmpp:alt-connections:websocket' href='wss://example.org:5443/xmpp-websocket'/>\
+             <Link rel='urn:xmpp:alt-connections:xbosh' href='https://a/http-bind'/></XRD>"
         );
         assert_eq!(
-            json(&url),
-            "{\"links\":[{\"rel\":\"urn:xmpp:alt-connections:websocket\",\"href\":\"wss://example.org:5443/xmpp-websocket\"}]}"
+            json(&links),
+            "{\"links\":[{\"rel\":\"urn:xmpp:alt-connections:websocket\",\"href\":\"wss://example.org:5443/xmpp-websocket\"},\
+             {\"rel\":\"urn:xmpp:alt-connections:xbosh\",\"href\":\"https://a/http-bind\"}]}"
         );
         assert_eq!(
             websocket_url("http://127.0.0.1:1"),

@@ -19,6 +19,7 @@ pub mod address;
 pub mod avatar;
 pub mod blocking;
 pub mod bookmarks;
+pub mod bosh;
 pub mod c2s;
 pub mod caps;
 pub mod carbons;

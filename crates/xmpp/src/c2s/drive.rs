@@ -373,6 +373,7 @@ async fn last_words<W: Wire>(wire: &mut W, carrier: Carrier, error: Option<&Stre
     match carrier {
         Carrier::Tcp => wire.queue(Bytes::from_static(write::STREAM_CLOSE)),
         Carrier::WebSocket => say(&framing::close()),
+        Carrier::Bosh => {}
     }
     wire.close().await;
 }

@@ -31,6 +31,8 @@ pub enum Carrier {
     Tcp,
     /// A WebSocket (RFC 7395); each piece of output is one message.
     WebSocket,
+    /// HTTP requests (XEP-0206).
+    Bosh,
 }
 
 /// What the connection does after a frame.
@@ -133,6 +135,7 @@ impl Negotiation {
         match self.ground.carrier {
             Carrier::Tcp => self.out.push(Bytes::from_static(write::STREAM_CLOSE)),
             Carrier::WebSocket => self.send(&framing::close()),
+            Carrier::Bosh => {}
         }
         Step::End
     }
@@ -158,6 +161,7 @@ impl Negotiation {
         let proper = match self.ground.carrier {
             Carrier::Tcp => ns::CLIENT,
             Carrier::WebSocket => ns::FRAMING,
+            Carrier::Bosh => ns::BOSH,
         };
         if open.default_ns != proper {
             return self.fail(&StreamCondition::InvalidNamespace.into());
@@ -224,6 +228,7 @@ impl Negotiation {
                 write::stream_open(&mut out, ns::CLIENT, &attrs);
                 self.out.push(out.freeze());
             }
+            Carrier::Bosh => {}
             Carrier::WebSocket => {
                 let open = framing::open(domain.as_str(), &id, "en");
                 self.send(&open);

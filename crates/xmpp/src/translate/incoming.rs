@@ -63,6 +63,10 @@ pub fn read(el: &Element) -> Act {
         // XEP-0334 §4.
         Some(Act::Log(..)) if hint("no-store") || hint("no-permanent-store") => Act::Live,
         Some(act) => act,
+        // XEP-0353 §4: the own other devices learn of a call's steps too, also later; that it rings concerns nobody else.
+        None if is_call(el) && !hint("no-store") && !hint("no-permanent-store") => {
+            Act::Log(Content::Other { fallback: None }, None)
+        }
         None if hint("store") => Act::Log(Content::Other { fallback: None }, None),
         None => match el.find_ns(ns::CHATSTATES).map(Element::name) {
             Some("composing") => Act::Typing(Typing::Active),
@@ -71,6 +75,11 @@ pub fn read(el: &Element) -> Act {
             _ => Act::Live,
         },
     }
+}
+
+fn is_call(el: &Element) -> bool {
+    let step = el.find_ns(ns::JINGLE_MESSAGE);
+    step.is_some_and(|step| step.name() != "ringing")
 }
 
 /// The sender's own ids of a message, the one that a repetition has first.
@@ -379,6 +388,27 @@ mod tests {
             .child(Element::new(ns::OOB, "x").child(Element::new(ns::OOB, "url").text(url)));
         assert!(matches!(read(file), Act::Log(Content::Message(m), _)
             if m.text.is_empty() && m.attachments.len() == 1));
+    }
+
+    #[test]
+    fn a_calls_steps_are_for_all_devices() {
+        let step = |name| Element::new(ns::JINGLE_MESSAGE, name).attr("id", "c1");
+        for name in [
+            "propose", "proceed", "accept", "reject", "retract", "finish",
+        ] {
+            let act = read(&message().child(step(name)));
+            assert_eq!(
+                act,
+                Act::Log(Content::Other { fallback: None }, None),
+                "{name}"
+            );
+        }
+        assert_eq!(read(&message().child(step("ringing"))), Act::Live);
+        let hushed = step("propose");
+        let hushed = message()
+            .child(hushed)
+            .child(Element::new(ns::HINTS, "no-store"));
+        assert_eq!(read(&hushed), Act::Live);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::fault::StreamFault;
 use super::stream::{Frame, Limits, StreamParser};
 use super::write::{self, Context};
-use super::{Element, Jid, Payload, framing, ns, parse};
+use super::{Element, Jid, Payload, body, framing, ns, parse};
 
 const HEADER: &[u8] =
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' xmlns:p='urn:p'>";
@@ -43,6 +43,24 @@ pub fn fuzz_stream(data: &[u8]) {
 pub fn fuzz_message(data: &[u8]) {
     if let Ok(Some(Frame::Stanza(el))) = framing::parse_message(data, &LIMITS) {
         round_trip(&el);
+    }
+}
+
+/// Any BOSH request is parsed or refused, and its stanzas survive writing.
+pub fn fuzz_body(data: &[u8]) {
+    let framed = [
+        b"<body xmlns='http://jabber.org/protocol/httpbind' rid='1' ",
+        data,
+    ]
+    .concat();
+    for bytes in [data, &framed] {
+        if let Ok(body) = body::parse_body(bytes, &LIMITS) {
+            for frame in body.frames {
+                if let Frame::Stanza(el) = frame {
+                    round_trip(&el);
+                }
+            }
+        }
     }
 }
 

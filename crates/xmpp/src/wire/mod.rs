@@ -6,6 +6,7 @@
 //! ```
 #![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
+pub mod body;
 mod chars;
 pub mod element;
 pub mod error;

@@ -73,6 +73,8 @@ namespaces! {
     INVITE = "urn:xmpp:invite#invite", "XEP-0401: command that invites.";
     INVITE_ACCOUNT = "urn:xmpp:invite#create-account", "XEP-0401: command that promises an account.";
     INVITATION = "urn:xmpp:invite#invitation", "XEP-0401: form type of an invitation.";
+    BOSH = "http://jabber.org/protocol/httpbind", "XEP-0124: the body of a request.";
+    XBOSH = "urn:xmpp:xbosh", "XEP-0206: what XMPP adds to it.";
     EXTDISCO = "urn:xmpp:extdisco:2", "XEP-0215: STUN and TURN servers.";
     RECEIPTS = "urn:xmpp:receipts", "XEP-0184: delivery receipts.";
     BLOCKING = "urn:xmpp:blocking", "XEP-0191: blocking.";

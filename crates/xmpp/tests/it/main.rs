@@ -3,6 +3,7 @@
 
 mod across;
 mod archive;
+mod bosh;
 mod commands;
 mod contacts;
 mod desk;
