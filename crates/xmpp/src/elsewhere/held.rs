@@ -247,7 +247,11 @@ async fn come_in(
         _ => Err(Refusal::Unreachable),
     };
     if outcome.is_err() && archived {
-        room.put(super::room::Input::History(Vec::new())).await;
+        room.put(super::room::Input::History {
+            messages: Vec::new(),
+            missed: false,
+        })
+        .await;
     }
     outcome
 }

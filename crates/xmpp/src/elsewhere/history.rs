@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use sammen_core::document::Owner;
+use sammen_core::history::Scope;
 use sammen_core::tx::Expect;
+use sammen_core::{Address, Node, Outcome};
 
 use super::held::ask;
+use super::project::room_id;
 use super::room::{Input, Room};
 use crate::server::Server;
 use crate::wire::{Element, Jid, ns};
 
 /// The shelf that remembers up to where a room's archive was read.
 const SHELF: &str = "xmpp-archive";
+/// Events of the log in which the newest message of the room is looked for.
+const LATEST: usize = 200;
 /// Messages in one answer.
 const PAGE: usize = 50;
 /// Most answers that are asked for when a room is entered again; of an unknown room the newest one is enough.
@@ -52,11 +57,18 @@ fn query(id: &str, after: Option<&str>) -> Element {
 pub(super) async fn fetch(server: &Arc<Server>, room: &Arc<Room>, full: &Jid) {
     let key = room.jid.to_string();
     let known = server.node.read({
-        let key = key.clone();
-        move |node| Ok(node.store().document(&Owner::Node, SHELF, &key)?)
+        let (key, jid, address) = (key.clone(), room.jid.clone(), room.address.clone());
+        move |node| {
+            let read = node.store().document(&Owner::Node, SHELF, &key)?;
+            let read = read.and_then(|d| d.value);
+            let read = read.and_then(|v| String::from_utf8(v.to_vec()).ok());
+            // What was said while somebody was there is known too.
+            Ok((read, newest(node, &address, &jid)?))
+        }
     });
-    let known = known.await.ok().flatten().and_then(|d| d.value);
-    let mut after = known.and_then(|v| String::from_utf8(v.to_vec()).ok());
+    let (read, newest) = known.await.unwrap_or_default();
+    let missed = read.is_some();
+    let mut after = newest.or(read.filter(|id| !id.is_empty()));
     let mut found = Vec::new();
     for _ in 0..PAGES {
         let id = format!("{:016x}", server.node.clock().random() >> 64);
@@ -82,13 +94,32 @@ pub(super) async fn fetch(server: &Arc<Server>, room: &Arc<Room>, full: &Jid) {
             break;
         }
     }
-    room.put(Input::History(found)).await;
-    if let Some(last) = after {
-        let write = server.node.write(move |tx| {
-            let value = Some(last.into_bytes().into());
-            tx.put_document(&Owner::Node, SHELF, &key, Expect::Anything, value)
-                .map(drop)
-        });
-        let _ = write.await;
-    }
+    room.put(Input::History {
+        messages: found,
+        missed,
+    })
+    .await;
+    // Also of an archive that was empty it is remembered that it was read.
+    let last = after.unwrap_or_default();
+    let write = server.node.write(move |tx| {
+        let value = Some(last.into_bytes().into());
+        tx.put_document(&Owner::Node, SHELF, &key, Expect::Anything, value)
+            .map(drop)
+    });
+    let _ = write.await;
+}
+
+/// The id of the newest message of the room that is known here.
+fn newest(node: &Node, address: &Address, jid: &Jid) -> Outcome<Option<String>> {
+    let Some(convo) = node.room(address)? else {
+        return Ok(None);
+    };
+    let Some(reader) = convo.joined().find(|m| m.address.is_account()) else {
+        return Ok(None);
+    };
+    let scope = Scope::Conversation(convo.id());
+    let mut query = node.query(&reader.address, &scope, LATEST)?;
+    query.from_end = true;
+    let events = node.store().history(&query)?.events;
+    Ok(events.iter().rev().find_map(|e| room_id(e, jid)))
 }

@@ -629,7 +629,12 @@ fn spoken(
 }
 
 /// Messages of the room's archive, oldest first.
-pub(super) async fn history(server: &Arc<Server>, room: &Arc<Room>, results: Vec<Element>) {
+pub(super) async fn history(
+    server: &Arc<Server>,
+    room: &Arc<Room>,
+    results: Vec<Element>,
+    missed: bool,
+) {
     let mut changes = Vec::with_capacity(results.len());
     for result in &results {
         let forwarded = result.find("forwarded", ns::FORWARD);
@@ -645,7 +650,14 @@ pub(super) async fn history(server: &Arc<Server>, room: &Arc<Room>, results: Vec
         let Some(from) = from.filter(|f| f.same_bare(&room.jid)) else {
             continue;
         };
-        changes.extend(spoken(server, room, &from, message, at, result.get("id")));
+        let change = spoken(server, room, &from, message, at, result.get("id"));
+        changes.extend(change.map(|change| match change {
+            Change::Said(said) => Change::Said(Said {
+                past: !missed,
+                ..said
+            }),
+            other => other,
+        }));
     }
     let home = room.address.clone();
     let written = server.node.write(move |tx| apply(tx, &home, changes)).await;

@@ -57,8 +57,14 @@ pub(super) enum Input {
     Stanza(Jid, Jid, Element, Token),
     /// What is said from here on waits for the history.
     Waits,
-    /// The history, oldest first; what waited follows.
-    History(Vec<Element>),
+    /// What the archive has, oldest first; what waited follows. What was missed since somebody of ours was there last
+    /// is told to those who are there; what was before that is the past.
+    History {
+        /// Results of the archive.
+        messages: Vec<Element>,
+        /// Whether they were missed.
+        missed: bool,
+    },
 }
 
 /// One room.
@@ -106,8 +112,8 @@ impl Room {
                         }
                         _ => project::stanza(&server, &room, &from, &to, &el, token).await,
                     },
-                    Input::History(messages) => {
-                        project::history(&server, &room, messages).await;
+                    Input::History { messages, missed } => {
+                        project::history(&server, &room, messages, missed).await;
                         for (from, to, el, token) in waits.take().into_iter().flatten() {
                             project::stanza(&server, &room, &from, &to, &el, token).await;
                         }

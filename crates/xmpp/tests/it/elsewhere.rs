@@ -599,12 +599,8 @@ async fn what_was_missed_is_fetched_when_the_room_is_entered_again() {
         "<presence type='unavailable' from='{SQUARE}/alice' to='alice@example.org/sammen'><x xmlns='{}'><item affiliation='none' role='none'/><status code='332'/><status code='110'/></x></presence>",
         ns::MUC_USER
     ))]).await;
-    let back = async {
-        while history(&far, "alice").len() < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, back).await.unwrap();
+    // It was missed, so it is told, at its time.
+    alice.hears("two").await;
     let texts: Vec<_> = history(&far, "alice")
         .iter()
         .map(|e| text_of(e).unwrap().to_owned())
