@@ -17,7 +17,7 @@ class Served(Place):
     """A Place made of TOML. `settings` are sections as text; accounts get made-up passwords that the operator sets."""
 
     def __init__(self, settings: str = "", people: tuple[str, ...] = ("alice", "bob"), admins: tuple[str, ...] = (),
-                 sections: dict[str, str] | None = None, domain: str = "localhost"):  # fmt: skip
+                 sections: dict[str, str] | None = None, domain: str = "localhost", tls: str = "", s2s: str = "listen = []"):  # fmt: skip
         super().__init__(name="sammen", domain=domain)
         self.folder = folder("served")
         self.data, self.config = self.folder / "data", self.folder / "sammen.toml"
@@ -29,9 +29,9 @@ class Served(Place):
         listen = lambda port, how: f'listen = [{{ address = "127.0.0.1:{port}", security = "{how}" }}]'  # noqa: E731
         self.config.write_text(
             f'domain = "{domain}"\ndata = "{self.data}"\n'
-            f'[tls]\nnames = ["{domain}", "localhost", "127.0.0.1"]\n'
+            f'[tls]\nnames = ["{domain}", "localhost", "127.0.0.1"]\n{tls}\n'
             f'[xmpp]\nlisten = [{{ address = "127.0.0.1:{self.xmpp}", security = "starttls" }}, '
-            f'{{ address = "127.0.0.1:{self.xmpp_tls}", security = "tls" }}]\n{more.get("xmpp", "")}\n'
+            f'{{ address = "127.0.0.1:{self.xmpp_tls}", security = "tls" }}]\ns2s = {{ {s2s} }}\n{more.get("xmpp", "")}\n'
             f'[irc]\n{listen(self.irc_tls, "tls")}\n{more.get("irc", "")}\n'
             f'[http]\n{listen(https, "tls")}\nurl = "{self.http}"\n{more.get("http", "")}\n'
             f"[metrics]\nlisten = []\n{settings}\n"

@@ -92,6 +92,10 @@ async fn direct(client: &Arc<Client>, announced: &Arc<Announced>) {
         return;
     };
     let mine = event.author == *me && peer != me;
+    // What another server did not take: an error follows, which says so.
+    if event.acceptance == sammen_core::event::Acceptance::Rejected {
+        return;
+    }
     if mine && announced.origin == Some(client.session.id) {
         return;
     }

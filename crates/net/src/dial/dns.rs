@@ -94,7 +94,15 @@ impl Names {
             (a, b) => [a.unwrap_or_default(), b.unwrap_or_default()].concat(),
         };
         if records.is_empty() {
-            // RFC 6120 §3.2.2.
+            // RFC 6120 §3.2.2. A domain without any address has no server.
+            if let Err(error) = self.0.lookup_ip(format!("{domain}.")).await {
+                let none = error.is_nx_domain() || error.is_no_records_found();
+                return Err(if none {
+                    DialError::NoSuchService(domain.to_owned())
+                } else {
+                    failed(error)
+                });
+            }
             return Ok(vec![Target {
                 host: domain.to_owned(),
                 port: service.port,

@@ -39,7 +39,9 @@ impl Fetched {
 
     /// The events in the order in which they are sent.
     pub fn events_for(&self, request: &Request) -> Vec<&Event> {
-        let events = self.events.iter().map(|e| &**e);
+        // What came back from another server was told once; an archive of errors helps nobody.
+        let error = |e: &Event| crate::translate::Envelope::of(e).kind == "error";
+        let events = self.events.iter().map(|e| &**e).filter(move |e| !error(e));
         if request.flip {
             events.rev().collect()
         } else {

@@ -51,8 +51,15 @@ pub(super) fn on_caps(client: Arc<Client>) -> BoxFuture<()> {
                 .cloned()
                 .collect(),
         };
-        if new.features.iter().any(|f| f.ends_with("+notify")) {
-            send(&client, new, None).await;
+        if !new.features.iter().any(|f| f.ends_with("+notify")) {
+            return;
+        }
+        if client.account.is_account() {
+            return send(&client, new, None).await;
+        }
+        // Somebody of another server: of the accounts that their presence came to.
+        for account in crate::s2s::visitor::shares(&client) {
+            send(&client, new.clone(), Some(account)).await;
         }
     })
 }

@@ -144,7 +144,8 @@ pub fn announce(
         let Ok(asker) = shelf::asker(tx, account, Some(record), &who) else {
             continue;
         };
-        if who != *account && who.is_account() && may_read(&record.config, &asker).is_ok() {
+        let one_of_us = who.is_account() || who.network() == Some(crate::s2s::network::NAME);
+        if who != *account && one_of_us && may_read(&record.config, &asker).is_ok() {
             to.push(who);
         }
     }

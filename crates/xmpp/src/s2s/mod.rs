@@ -126,6 +126,12 @@ impl Federation {
                 federation.send(stanza);
             }
         });
+        let node = server.node.clone();
+        tokio::spawn(async move {
+            if let Err(why) = visitor::end_ghosts(&node).await {
+                tracing::warn!(%why, "people of other servers could not be taken out of rooms");
+            }
+        });
     }
 
     /// The node goes down: streams are closed.

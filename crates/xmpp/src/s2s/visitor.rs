@@ -8,7 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sammen_core::live::StateChange;
-use sammen_core::{Address, Delivery, Device, DeviceId, NetworkName, Protocol, Timestamp};
+use sammen_core::{
+    Address, Delivery, Device, DeviceId, NetworkName, Node, Origin, Outcome, Protocol, Timestamp,
+    ops,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -24,6 +27,8 @@ use crate::{deliver, muc};
 
 /// Stanzas that wait for one visitor; then the stream it came on waits.
 const INBOX: usize = 64;
+/// Rooms looked at at once.
+const ROOMS: usize = 256;
 /// Deliveries taken at once.
 const DELIVERIES: usize = 64;
 /// Who does nothing for so long, is in no room and not available to anybody here, is forgotten.
@@ -92,6 +97,11 @@ impl Table {
 /// Whose presence a visitor shares: accounts that its own presence was sent to.
 #[derive(Default)]
 pub(crate) struct Shares(pub Mutex<BTreeSet<Address>>);
+
+/// The accounts that a visitor's presence was sent to.
+pub(crate) fn shares(client: &Client) -> Vec<Address> {
+    client.own::<Shares>().0.lock().iter().cloned().collect()
+}
 
 impl Visitors {
     /// Brings a stanza to the visitor that sent it.
@@ -174,6 +184,39 @@ impl Visitors {
     }
 }
 
+/// After a start nobody of another server is in a room any more: what an earlier process could not tell is told now.
+pub(crate) async fn end_ghosts(node: &Node) -> Outcome<()> {
+    let mut after: Option<Address> = None;
+    loop {
+        let from = after.clone();
+        let rooms = node
+            .read(move |node| node.rooms(from.as_ref(), ROOMS))
+            .await?;
+        let Some(last) = rooms.last() else {
+            return Ok(());
+        };
+        after = last.conversation.room().cloned();
+        for room in rooms {
+            let elsewhere = |a: &Address| a.network() == Some(network::NAME);
+            let joined = room.joined().map(|m| &m.address);
+            let ghosts: Vec<Address> = joined.filter(|a| elsewhere(a)).cloned().collect();
+            let id = room.id();
+            for who in ghosts {
+                let back = node.live(|live| {
+                    live.room(id)
+                        .is_some_and(|r| r.occupants.contains_key(&who))
+                });
+                if !back {
+                    let why = Some("The room's server was down.".to_owned());
+                    let left = node
+                        .write(move |tx| ops::rooms::leave(tx, &who, id, why, &Origin::default()));
+                    left.await?;
+                }
+            }
+        }
+    }
+}
+
 /// A visitor's life.
 async fn live(
     federation: &Arc<Federation>,
@@ -233,6 +276,7 @@ async fn live(
                 Some(Input::Unreachable) | None => break,
             },
             () = client.bell.notified() => {}
+            () = federation.down.cancelled() => break,
             () = sleep_until(last + REST) => {
                 let busy = client.inbound.lock().waiting() > 0
                     || client.state.lock().available
