@@ -55,7 +55,7 @@ interop: tools client
 
 # Each target for FUZZ_SECONDS; a crash leaves its input in fuzz/artifacts and fails.
 fuzz:
-	cd fuzz && for target in xml_stream irc_line sasl; do \
+	cd fuzz && for target in xml_stream s2s_stream irc_line sasl; do \
 	  mkdir -p corpus/$$target artifacts/$$target; \
 	  $(CARGO) run -q --locked --target $(HOST) --bin $$target -- corpus/$$target seeds/$$target \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=8192 \

@@ -28,6 +28,7 @@
 pub mod config;
 pub mod dialback;
 mod flow;
+pub mod fuzz;
 mod gate;
 pub mod incoming;
 pub mod network;
