@@ -14,6 +14,7 @@ from drivers.rawirc import RawIrc
 from drivers.slix import Refused, Slixmpp
 from faults.crowd import SECRET
 from faults.doors import IrcDoor, XmppDoor, plain
+from faults.lines import Irc
 from faults.stanzas import Xmpp
 from faults.town import Town
 
@@ -422,3 +423,32 @@ def test_files(scene):
     status, _ = scene.eve.http("DELETE", scene.url)
     assert status in (400, 401, 403, 404, 405), status
     assert scene.alice.http("GET", scene.url)[1] == scene.secret["file"].encode()
+
+
+def test_what_is_revoked_ends_the_sessions_that_came_in_by_it():
+    """Within five seconds, on both protocols; nobody else is disturbed."""
+    town = Town()
+    try:
+        asyncio.run(revokes(town))
+    finally:
+        town.stop()
+
+
+async def revokes(town: Town) -> None:
+    phone = town.runs("account", "app-password", "alice", "phone")
+    desk, chat = Xmpp(town, "alice"), Irc(town, "alice")
+    pocket = Xmpp(town, "alice", phone["password"], "pocket")
+    mobile = Irc(town, "alice", phone["password"])
+    for one in (desk, chat, pocket, mobile):
+        await one.signs_in()
+    town.runs("account", "app-password", "alice", "--remove", phone["id"])
+    await asyncio.wait_for(asyncio.gather(pocket.gone.wait(), mobile.gone.wait()), 5)
+    await desk.asks("get", "<ping xmlns='urn:xmpp:ping'/>", town.domain)
+    await chat.asks("LUSERS")
+    resumes = Xmpp(town, "alice")
+    resumes.previd = pocket.previd
+    await resumes.connects()
+    await resumes.authenticates()
+    assert not (await resumes.resumes())[0], "what was revoked is gone, not only disconnected"
+    town.runs("account", "password", "alice", "--stdin", stdin="entirely other words\n")
+    await asyncio.wait_for(asyncio.gather(desk.gone.wait(), chat.gone.wait()), 5)

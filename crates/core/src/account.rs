@@ -29,6 +29,10 @@ pub struct Account {
     pub retention_days: Option<u32>,
     /// Counts up at "sign out everywhere": devices of older generations are gone.
     pub generation: u32,
+    /// What [`SignIn::stamp`](crate::ops::sessions::SignIn::stamp) has to be: new with every change of what the account
+    /// signs in with. `None` before the first change.
+    #[serde(default)]
+    pub stamp: Option<u64>,
     /// Seq up to which direct conversations were delivered to a session while the account was last reachable;
     /// later events wait for the next client that has no archive of its own (XEP-0160).
     pub offline_since: Option<Seq>,
@@ -71,6 +75,7 @@ impl Account {
             switches: Switches::default(),
             retention_days: None,
             generation: 0,
+            stamp: None,
             offline_since: None,
             changed: Seq(0),
         }

@@ -30,6 +30,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// What tells it apart among the account's sessions (XMPP resource). Unique per account and protocol.
     pub label: Arc<str>,
+    /// Name of the app password or certificate that it came in by; `None` for the passphrase.
+    pub credential: Option<String>,
     /// Its queue.
     pub mailbox: Arc<Mailbox>,
     /// Presence, once it was set.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sammen_core::Address;
 use sammen_net::accounts::throttle_name;
-use sammen_net::sasl::{Answer, Failure, Login, Lookup, Policy, Sasl, Step, Success, Wanted};
+use sammen_net::sasl::{Answer, Failure, Lookup, Policy, Sasl, Step, Success, Wanted};
 use sammen_net::{Attempt, Secret};
 
 use crate::registration::Signed;
@@ -217,15 +217,11 @@ fn settle_attempt(s: &Session, exchange: &mut Exchange, result: Result<(), Failu
 }
 
 fn signed(exchange: &mut Exchange, success: &Success) -> Option<Signed> {
-    let credential = match &success.login {
-        Login::Password(_, sammen_net::credentials::Kind::App { name, .. }) => Some(name.clone()),
-        Login::Password(..) => None,
-        Login::Certificate(name) => Some(name.clone()),
-    };
     Some(Signed {
         account: Address::new(&success.account).ok()?,
         device: exchange.device.take(),
-        credential,
+        credential: success.login.label().map(str::to_owned),
+        stamp: Some(success.stamp),
     })
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Signed {
     pub device: Option<String>,
     /// The app password's or certificate's name.
     pub credential: Option<String>,
+    /// Of the credentials that it was proven against.
+    pub stamp: Option<u64>,
 }
 
 impl Registration {
@@ -135,6 +137,7 @@ async fn visit(s: &mut Session, nick: &str, user: &str) {
         account,
         device: None,
         credential: None,
+        stamp: None,
     };
     enter(s, signed, user).await;
 }
@@ -152,6 +155,7 @@ async fn enter(s: &mut Session, signed: Signed, user: &str) {
         device: signed.account.is_account().then(|| key.clone()),
         device_label: signed.device.clone(),
         credential: signed.credential.clone(),
+        stamp: signed.stamp,
         label: format!("{key}/{:08x}", node.clock().random() as u32),
     };
     let signed_in = match node.sign_in(how).await {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sammen_core::document::Owner;
 use sammen_core::ops;
 use sammen_core::tx::{Expect, Tx};
-use sammen_core::{Address, Domain, Name, Node, Outcome, Refusal, Timestamp};
+use sammen_core::{Address, Domain, Name, Node, Outcome, Refusal, SessionId, Timestamp};
 
 use crate::credentials::{CredentialError, Credentials, Iterations};
 use crate::invitations;
@@ -222,13 +222,26 @@ impl Accounts {
     }
 
     /// Changes an account's credentials. `change` may do heavy work: it runs on a blocking thread, and again if
-    /// somebody else changed them meanwhile.
+    /// somebody else changed them meanwhile. Sessions that came in by what is no longer good end.
     ///
     /// # Errors
     /// What `change` refused with, or [`Refusal::NotFound`].
     pub async fn change<T: Send + 'static>(
         &self,
         account: &Address,
+        change: impl Fn(&mut Credentials) -> Result<T, CredentialError> + Send + Sync + 'static,
+    ) -> Result<T, AccountError> {
+        self.change_from(account, None, change).await
+    }
+
+    /// As [`Accounts::change`], asked for by a session of the account, which stays.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_from<T: Send + 'static>(
+        &self,
+        account: &Address,
+        session: Option<SessionId>,
         change: impl Fn(&mut Credentials) -> Result<T, CredentialError> + Send + Sync + 'static,
     ) -> Result<T, AccountError> {
         let change = Arc::new(change);
@@ -256,6 +269,8 @@ impl Accounts {
             let written = self.node.write(move |tx| {
                 let bytes = after.encode();
                 tx.put_document(&(&of).into(), CREDENTIALS, MAIN, expect, Some(bytes.into()))?;
+                let revoked = after.revoked_since(&before);
+                ops::sessions::credentials_changed(tx, &of, after.stamp(), revoked, session)?;
                 for gone in before.certificates() {
                     if after.certificate(&gone.fingerprint).is_none() {
                         name_certificate(tx, &gone.fingerprint, None)?;
@@ -478,6 +493,82 @@ mod tests {
         assert!(before.matching_password(&"open sesame".into()).is_some());
         assert!(after.matching_password(&"open sesame".into()).is_none());
         assert!(after.matching_password(&"other words".into()).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_revoked_ends_the_sessions_that_came_in_by_it_and_lets_none_in_that_was_under_way()
+     {
+        use sammen_core::ops::sessions::SignIn;
+        use sammen_core::{CloseReason, Delivery, Protocol};
+
+        let domain = Domain::new("example.org").unwrap();
+        let node = Node::start(Arc::new(MemoryStore::new()), Options::new(domain.clone())).unwrap();
+        let accounts = Accounts::open(node.clone(), Iterations::quick(), ThrottleConfig::default())
+            .await
+            .unwrap();
+        let name = Name::new("alice").unwrap();
+        let alice = accounts
+            .create(&domain, &name, "open sesame".into(), false)
+            .await
+            .unwrap();
+        let everywhere = crate::credentials::Scopes::everywhere;
+        let app = move |c: &mut Credentials| {
+            c.add_app_password("phone", everywhere(), 0, &mut rand::rng())
+        };
+        let (phone, _) = accounts.change(&alice, app).await.unwrap();
+        let stamp = || async { accounts.credentials(&alice).await.unwrap().unwrap().stamp() };
+        let how = |label: &str, credential: Option<&str>, stamp| SignIn {
+            account: alice.clone(),
+            protocol: Protocol::Node,
+            device: Some(label.into()),
+            device_label: None,
+            credential: credential.map(str::to_owned),
+            stamp: Some(stamp),
+            label: label.into(),
+        };
+        let first = stamp().await;
+        let own = node.sign_in(how("own", None, first)).await.unwrap();
+        let other = node.sign_in(how("other", None, first)).await.unwrap();
+        let mobile = node
+            .sign_in(how("mobile", Some("phone"), first))
+            .await
+            .unwrap();
+        let closed = |s: &sammen_core::ops::sessions::SignedIn| {
+            let mut queue = Vec::new();
+            s.session.mailbox.take(&mut queue, 100);
+            queue
+                .iter()
+                .any(|d| matches!(d, Delivery::Closed(CloseReason::SignedOut)))
+        };
+
+        // A new passphrase, from one session: the other one that came in by the old one ends, the phone stays.
+        let new = |c: &mut Credentials| {
+            c.set_passphrase(
+                &"other words".into(),
+                Iterations::quick(),
+                0,
+                &mut rand::rng(),
+            )
+        };
+        let by = Some(own.session.id);
+        accounts.change_from(&alice, by, new).await.unwrap();
+        assert_eq!(
+            [closed(&own), closed(&other), closed(&mobile)],
+            [false, true, false]
+        );
+        // Whoever had shown the old one and had not begun yet does not get in.
+        let late = node.sign_in(how("late", None, first)).await;
+        assert!(matches!(late, Err(Refusal::Forbidden(_))));
+        node.sign_in(how("again", None, stamp().await))
+            .await
+            .unwrap();
+
+        let revoke = move |c: &mut Credentials| Ok(c.remove_password(phone, &mut rand::rng()));
+        assert!(accounts.change(&alice, revoke).await.unwrap());
+        assert_eq!([closed(&own), closed(&mobile)], [false, true]);
+        let left = node.store().devices(&alice).unwrap();
+        let left: Vec<_> = left.iter().map(|d| d.key.as_str()).collect();
+        assert_eq!(left, ["own", "again"], "nor does what was revoked resume");
     }
 
     #[tokio::test]

@@ -142,7 +142,7 @@ impl ParamsSet {
 }
 
 /// What the server keeps of a password for one hash.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Verifier {
     #[serde(with = "base64_bytes")]
@@ -164,6 +164,15 @@ pub(crate) struct Verifiers {
 }
 
 impl Verifiers {
+    /// Whether they are of the same password, as far as both know it.
+    pub fn agree(&self, other: &Self) -> bool {
+        let both = Hash::ALL
+            .into_iter()
+            .filter_map(|h| self.of(h).zip(other.of(h)));
+        let mut both = both.peekable();
+        both.peek().is_some() && both.all(|(a, b)| a == b)
+    }
+
     pub fn of(&self, hash: Hash) -> Option<&Verifier> {
         match hash {
             Hash::Sha1 => &self.sha1,

@@ -76,6 +76,7 @@ impl Stage {
             device: Some(device.into()),
             device_label: None,
             credential: None,
+            stamp: None,
             label: device.into(),
         };
         let signed_in = self.node.sign_in(how).await.expect("signs in");

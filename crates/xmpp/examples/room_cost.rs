@@ -44,6 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 device: None,
                 device_label: None,
                 credential: None,
+                stamp: None,
                 label: "desk".into(),
             })
             .await?;

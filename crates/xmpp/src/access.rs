@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sammen_core::ops::sessions;
 use sammen_core::{Device, DeviceId, Protocol, Timestamp};
 use sammen_net::accounts::AccountError;
 use sammen_net::credentials::{Credentials, Kind};
@@ -177,19 +176,6 @@ fn revoke(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             return Err(Condition::ItemNotFound.into());
         }
         tracing::info!(protocol = "xmpp", account = %client.account, "{} took an app's access away", client.account);
-        let account = client.account.clone();
-        let gone: Vec<DeviceId> = devices
-            .iter()
-            .filter(|d| d.credential.as_ref() == Some(&name))
-            .map(|d| d.id)
-            .collect();
-        let write = client.node.write(move |tx| {
-            for id in gone {
-                sessions::forget_device(tx, &account, id)?;
-            }
-            Ok(())
-        });
-        write.await?;
         Ok(None)
     })
 }

@@ -79,7 +79,8 @@ async fn change(client: &Arc<Client>, query: &Element) -> Result<(), StanzaError
     let accounts = &client.server.accounts;
     let secret = Secret::new(password.into_owned());
     let (iterations, now) = (accounts.iterations(), accounts.now_ms());
-    let changed = accounts.change(&client.account, move |credentials| {
+    let own = Some(client.session.id);
+    let changed = accounts.change_from(&client.account, own, move |credentials| {
         credentials.set_passphrase(&secret, iterations, now, &mut rand::rng())
     });
     changed.await.map_err(|e| refused(&e))?;

@@ -34,6 +34,9 @@ pub struct SignIn {
     pub device_label: Option<String>,
     /// Name of the app password, `None` for the passphrase.
     pub credential: Option<String>,
+    /// The stamp of the credentials that the proof was checked against; where the account's is another one by now, the
+    /// proof may be worth nothing any more. `None` where nothing was proven (guests, plays).
+    pub stamp: Option<u64>,
     /// What tells the session apart (XMPP resource); a session with the same label is replaced.
     pub label: String,
 }
@@ -123,7 +126,15 @@ fn add(live: &mut crate::live::Live, added: Arc<Session>) {
 /// `noted`: the device is written down.
 fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn, noted: bool) -> Outcome<SignedIn> {
     let generation = match tx.account(&how.account)? {
-        Some(account) if !account.disabled => account.generation,
+        Some(account) if !account.disabled => {
+            let newer = account.stamp.is_some() && how.stamp.is_some();
+            if newer && account.stamp != how.stamp {
+                return Err(Refusal::Forbidden(
+                    "your password was changed meanwhile: sign in again",
+                ));
+            }
+            account.generation
+        }
         // Guests have no record; whether there are any is their protocol's setting.
         None if how.account.is_guest() && how.device.is_none() => 0,
         _ => return Err(Refusal::NotFound),
@@ -181,6 +192,7 @@ fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn, noted: bool) -> Outcome<
         device: device.id,
         protocol: how.protocol,
         label: how.label.into(),
+        credential: how.credential,
         mailbox: Arc::new(Mailbox::default()),
         presence: RwLock::new(None),
         extra: RwLock::new(None),
@@ -324,6 +336,47 @@ pub fn replace_others(tx: &mut Tx<'_>, session: &Arc<Session>) {
 /// Ends one session; its device may come again.
 pub fn end(tx: &mut Tx<'_>, session: SessionId, why: CloseReason) {
     tx.after(move |live| live.close_one(session, why));
+}
+
+/// What an account signs in with changed: from now on only proofs against `stamp` are good, and what came in by one of
+/// `revoked` (names as in [`SignIn::credential`]) ends, but for the session that asked for the change.
+///
+/// # Errors
+/// When the account is gone.
+pub fn credentials_changed(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    stamp: u64,
+    revoked: Vec<Option<String>>,
+    except: Option<SessionId>,
+) -> Outcome<()> {
+    let known = tx.account(account)?.ok_or(Refusal::NotFound)?;
+    if known.stamp == Some(stamp) && revoked.is_empty() {
+        return Ok(());
+    }
+    let devices = if revoked.is_empty() {
+        Vec::new()
+    } else {
+        tx.store.devices(account)?
+    };
+    let mut changed = (*known).clone();
+    changed.stamp = Some(stamp);
+    tx.put_account(changed);
+    let kept = except.and_then(|id| tx.shared.live.read().session(id).map(|s| s.device));
+    for device in devices {
+        if Some(device.id) != kept && revoked.contains(&device.credential) {
+            tx.write(Write::RemoveDevice(device.id));
+        }
+    }
+    let account = account.clone();
+    tx.after(move |live| {
+        let theirs = live.sessions_of(&account).iter();
+        for session in theirs.filter(|s| Some(s.id) != except && revoked.contains(&s.credential)) {
+            let why = CloseReason::SignedOut;
+            session.mailbox.push(Delivery::Closed(why));
+        }
+    });
+    Ok(())
 }
 
 /// Ends all sessions of an account but one, and makes its devices sign in anew.

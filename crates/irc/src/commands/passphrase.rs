@@ -29,7 +29,7 @@ pub(crate) async fn run(s: &mut Session, words: &[&str]) -> String {
     let accounts = s.server.accounts.clone();
     let (iterations, now) = (accounts.iterations(), accounts.now_ms());
     let account = s.account();
-    let changed = accounts.change(&account, move |credentials| {
+    let changed = accounts.change_from(&account, Some(s.id()), move |credentials| {
         credentials.set_passphrase(&new, iterations, now, &mut rand::rng())
     });
     match changed.await {

@@ -59,6 +59,7 @@ pub(crate) async fn register(s: &mut Session, m: &Message<'_>) {
                 account: address,
                 device: None,
                 credential: None,
+                stamp: None,
             });
             let text = format!("You are now logged in as {nick}");
             s.numeric(Numeric::RPL_LOGGEDIN, &[&mask, &nick], &text);

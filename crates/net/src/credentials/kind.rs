@@ -81,3 +81,13 @@ pub enum Kind {
         scopes: Scopes,
     },
 }
+
+impl Kind {
+    /// The name of an app password; `None` for the passphrase.
+    pub fn label(&self) -> Option<&str> {
+        match self {
+            Self::Passphrase => None,
+            Self::App { name, .. } => Some(name),
+        }
+    }
+}

@@ -245,6 +245,21 @@ impl Credentials {
         removed
     }
 
+    /// What let somebody in before and does no longer, by the label of its logins ([`Kind::label`]).
+    pub fn revoked_since(&self, before: &Self) -> Vec<Option<String>> {
+        let still = |old: &Password| {
+            let now = self.password(old.id);
+            now.is_some_and(|p| p.verifiers.agree(&old.verifiers) && p.kind == old.kind)
+        };
+        let passwords = before.passwords.iter().filter(|p| !still(p));
+        let passwords = passwords.map(|p| p.kind.label().map(str::to_owned));
+        let gone = before.certificates.iter();
+        let gone = gone.filter(|c| self.certificate(&c.fingerprint).is_none());
+        passwords
+            .chain(gone.map(|c| Some(c.name.clone())))
+            .collect()
+    }
+
     /// The passwords, for listing them.
     pub fn passwords(&self) -> &[Password] {
         &self.passwords

@@ -141,6 +141,15 @@ pub enum Login {
 }
 
 impl Login {
+    /// The name of the app password or certificate; `None` for the passphrase. What sessions are known by that came in
+    /// by it.
+    pub fn label(&self) -> Option<&str> {
+        match self {
+            Self::Password(_, kind) => kind.label(),
+            Self::Certificate(name) => Some(name),
+        }
+    }
+
     /// Only the passphrase may change credentials.
     pub fn may_change_credentials(&self) -> bool {
         matches!(self, Self::Password(_, Kind::Passphrase))
@@ -156,8 +165,7 @@ pub struct Success {
     pub login: Login,
     /// Through which mechanism.
     pub mechanism: Mechanism,
-    /// [`Credentials::stamp`] at this moment: a later one means that the session has to check that `login` still
-    /// exists.
+    /// [`Credentials::stamp`] at this moment, for [`SignIn::stamp`](sammen_core::ops::sessions::SignIn::stamp).
     pub stamp: u64,
     /// Additional data with success: SCRAM's server signature, by which the client knows the server.
     pub data: Option<Vec<u8>>,

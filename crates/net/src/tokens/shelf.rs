@@ -24,6 +24,8 @@ pub struct TokenLogin {
     pub account: Address,
     /// What the token stands for: the password or certificate that it was made from.
     pub login: Login,
+    /// [`Credentials::stamp`] when the token was checked.
+    pub stamp: u64,
     /// What goes to the client with success.
     pub answer: Vec<u8>,
     /// A new token, where one was due or asked for.
@@ -145,6 +147,7 @@ impl Accounts {
         });
         let ((held, _, writes), credentials, look) =
             looked.await.map_err(|_| Failure::Unavailable)??;
+        let stamp = credentials.stamp();
         let (held, fresh) = if writes {
             self.token_used(look, credentials).await?
         } else {
@@ -153,6 +156,7 @@ impl Accounts {
         Ok(TokenLogin {
             account,
             login: held.login,
+            stamp,
             answer: held.answer,
             fresh,
         })

@@ -205,7 +205,6 @@ impl Admin {
         if !removed {
             bail!("{address} has no app password {id}");
         }
-        self.sign_out(&address).await?;
         Ok(json!({ "name": address.name(), "removed": id.to_string() }))
     }
 

@@ -86,7 +86,6 @@ impl Admin {
         if !removed.await? {
             bail!("{address} has no certificate {}", written(&print));
         }
-        self.sign_out(&address).await?;
         Ok(json!({ "name": address.name(), "removed": written(&print) }))
     }
 }

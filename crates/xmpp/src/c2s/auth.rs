@@ -90,7 +90,8 @@ fn succeeded(stream: &mut Negotiation, success: &Success) -> Option<Proven> {
     stream.send(&answer);
     Some(Proven {
         account,
-        credential: exchange::credential(&success.login),
+        credential: success.login.label().map(str::to_owned),
+        stamp: success.stamp,
         agent: None,
     })
 }

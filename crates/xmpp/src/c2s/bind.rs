@@ -61,6 +61,7 @@ async fn session(
         device,
         device_label,
         credential: who.credential.clone(),
+        stamp: Some(who.stamp),
         label: jid.resource().unwrap_or_default().to_owned(),
     };
     let begun = stream.server.node.sign_in(how).await.map_err(|e| match e {

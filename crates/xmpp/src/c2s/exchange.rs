@@ -3,8 +3,7 @@
 use sammen_core::Address;
 use sammen_net::Attempt;
 use sammen_net::accounts::throttle_name;
-use sammen_net::credentials::Kind;
-use sammen_net::sasl::{Answer, Failure, Login, Sasl, Step, Success, Wanted};
+use sammen_net::sasl::{Answer, Failure, Sasl, Step, Success, Wanted};
 
 use super::negotiation::Negotiation;
 
@@ -159,14 +158,6 @@ impl Exchange {
         if let Some(attempt) = self.attempt.take() {
             stream.server.accounts.throttle.aborted(attempt);
         }
-    }
-}
-
-/// Name of the app password or certificate; `None` for the passphrase.
-pub fn credential(login: &Login) -> Option<String> {
-    match login {
-        Login::Password(_, Kind::App { name, .. }) | Login::Certificate(name) => Some(name.clone()),
-        Login::Password(_, Kind::Passphrase) => None,
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Proven {
     pub credential: Option<String>,
     /// What the app said of itself (XEP-0388); it is known by that.
     pub agent: Option<Agent>,
+    /// Of the credentials that it was proven against.
+    pub stamp: u64,
 }
 
 /// What the listener knows of a connection.

@@ -42,6 +42,8 @@ struct Request {
 pub(super) struct Proved {
     pub account: Address,
     pub login: Login,
+    /// Of the credentials that it was proven against.
+    pub stamp: u64,
     /// Goes out with what follows next.
     pub data: Option<Vec<u8>>,
     fresh: Option<FreshToken>,
@@ -160,6 +162,7 @@ impl Sasl2 {
         Ok(Proved {
             account: login.account,
             login: login.login,
+            stamp: login.stamp,
             data: Some(login.answer),
             fresh: login.fresh,
             by_token: true,
@@ -180,6 +183,7 @@ impl Sasl2 {
                 let proved = Proved {
                     account,
                     login: success.login,
+                    stamp: success.stamp,
                     data: success.data,
                     fresh: None,
                     by_token: false,
@@ -218,7 +222,8 @@ impl Sasl2 {
         let request = std::mem::take(&mut self.request);
         let proven = Proven {
             account: proved.account.clone(),
-            credential: exchange::credential(&proved.login),
+            credential: proved.login.label().map(str::to_owned),
+            stamp: proved.stamp,
             agent: request.agent.clone(),
         };
         let mut parts = Vec::new();

@@ -284,6 +284,7 @@ async fn restarted(stream: &Negotiation, who: &Proven, id: &str) -> Result<Drive
         device: Some(device.key.clone()),
         device_label: device.label.clone(),
         credential: who.credential.clone(),
+        stamp: Some(who.stamp),
         label: checkpoint.label.clone(),
     };
     let begun = node.sign_in(how).await.map_err(|_| gone())?;

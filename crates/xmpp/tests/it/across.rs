@@ -26,6 +26,7 @@ impl Bob {
             device: None,
             device_label: None,
             credential: None,
+            stamp: None,
             label: "irc".into(),
         };
         let begun = house.node.sign_in(how).await.unwrap();

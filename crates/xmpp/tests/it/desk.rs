@@ -111,6 +111,7 @@ impl Person {
             device: None,
             device_label: None,
             credential: None,
+            stamp: None,
             label: resource.to_owned(),
         };
         let signed = server.node.sign_in(how).await.unwrap();
