@@ -100,6 +100,7 @@ impl Node {
             device: DeviceId(0),
             protocol,
             label: label.into(),
+            credential: None,
             mailbox: Arc::new(Mailbox::default()),
             presence: RwLock::new(None),
             extra: RwLock::new(None),
