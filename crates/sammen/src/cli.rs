@@ -83,6 +83,10 @@ enum Command {
         /// Read the passphrase from the standard input; otherwise one is made up and printed once.
         #[arg(long)]
         stdin: bool,
+        /// Then delete the backups in the same folder that are older than so many days. Without it those of
+        /// `retention.backup_days` in the configuration; without that none.
+        #[arg(long, value_name = "DAYS")]
+        keep: Option<u32>,
     },
     /// Makes a new data folder from a backup; its passphrase comes from the standard input.
     Restore {
@@ -312,8 +316,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Serve => return serve::serve(&common.config_path()).await,
         Command::Check => return check(&common).await,
-        Command::Backup { to, stdin } => {
-            let answer = backup(&common, &to, stdin).await?;
+        Command::Backup { to, stdin, keep } => {
+            let answer = backup(&common, &to, stdin, keep).await?;
             print::answer(&answer, common.json)?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -360,7 +364,12 @@ impl Common {
     }
 }
 
-async fn backup(common: &Common, to: &Path, stdin: bool) -> anyhow::Result<serde_json::Value> {
+async fn backup(
+    common: &Common,
+    to: &Path,
+    stdin: bool,
+    keep: Option<u32>,
+) -> anyhow::Result<serde_json::Value> {
     let given = password(stdin)?;
     let made_up = given.is_none();
     let passphrase =
@@ -373,6 +382,10 @@ async fn backup(common: &Common, to: &Path, stdin: bool) -> anyhow::Result<serde
     let mut answer = admin::backup::write(&data, config.as_ref(), to, passphrase.clone()).await?;
     if let (true, Some(object)) = (made_up, answer.as_object_mut()) {
         object.insert("passphrase".into(), passphrase.into());
+    }
+    let days = keep.or(config.and_then(|c| c.retention.backup_days));
+    if let (Some(days), Some(object)) = (days, answer.as_object_mut()) {
+        object.insert("deleted".into(), admin::backup::expire(to, days)?.into());
     }
     Ok(answer)
 }

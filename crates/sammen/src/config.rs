@@ -242,6 +242,8 @@ pub struct Accounts {
 pub struct Retention {
     /// Days; none keeps them. Rooms and accounts may say less.
     pub days: Option<u32>,
+    /// Days that backups stay in their folder; see `sammen backup --keep`.
+    pub backup_days: Option<u32>,
 }
 
 /// Limits.

@@ -23,7 +23,9 @@ use crate::trial;
 /// Bytes of a frame, and frames on their way to a slow reader.
 const FRAME: usize = 256 * 1024;
 const FRAMES: usize = 4;
-/// Document namespaces that must not come back from a backup; so far no protocol has one-time keys.
+/// Document namespaces that must not come back from a backup: what is good once, such as one-time keys. There is none so
+/// far: OMEMO's are items of the apps, which publish new ones; counts of tokens and links of invitations are kept, since
+/// forgetting them would end what people still rely on.
 const ONE_TIME: &[&str] = &[];
 
 fn key(passphrase: String) -> Key {
@@ -53,9 +55,9 @@ impl Admin {
         mut out: impl Write + Send + 'static,
         passphrase: String,
     ) -> anyhow::Result<Value> {
-        let (store, extras) = (self.store.clone(), beside(&self.data));
+        let (store, extras, now) = (self.store.clone(), beside(&self.data), self.node.now());
         let written = tokio::task::spawn_blocking(move || -> anyhow::Result<Summary> {
-            let summary = store.backup(&mut out, &key(passphrase), &extras)?;
+            let summary = store.backup(&mut out, &key(passphrase), &extras, now)?;
             out.flush()?;
             Ok(summary)
         });
@@ -152,6 +154,21 @@ pub async fn write(
     sync_folder_of(to)?;
     unfinished.done = true;
     Ok(answer)
+}
+
+/// Deletes the backups beside `beside` that were made more than so many days ago, and returns their names. `beside` is
+/// the newest and stays.
+///
+/// # Errors
+/// When the folder can't be read or a file not be deleted.
+pub fn expire(beside: &Path, days: u32) -> anyhow::Result<Vec<String>> {
+    let folder = beside.parent().filter(|f| !f.as_os_str().is_empty());
+    let now = sammen_core::Clock::now(&sammen_core::SystemClock);
+    let before = now.plus_ms(-i64::from(days) * 86_400_000);
+    let gone = backup::expire(folder.unwrap_or(Path::new(".")), before)
+        .context("the backup is written, but older ones could not be deleted")?;
+    let name = |path: PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned());
+    Ok(gone.into_iter().filter_map(name).collect())
 }
 
 async fn receive(

@@ -185,6 +185,9 @@ fn a_backup_of_a_running_node_comes_back_elsewhere() {
     let made = told(&data, &format!("backup {to}"), "");
     let passphrase = made["passphrase"].as_str().unwrap().to_owned() + "\n";
     assert!(refused(&data, &format!("backup {to}"), "").contains("cannot write"));
+    let next = temporary.path().join("next.backup");
+    let kept = told(&data, &format!("backup --keep 1 {}", next.display()), "");
+    assert_eq!(kept["deleted"], serde_json::json!([]), "none is a day old");
     told(&data, "account add late", "");
     drop(node);
 

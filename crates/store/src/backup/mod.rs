@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
+use sammen_core::Timestamp;
 use sammen_core::blob::BlobId;
 use sammen_core::store::StoreError;
 
@@ -69,12 +70,13 @@ const END: u8 = b'E';
 const LONGEST_NAME: usize = 1024;
 
 impl SqliteStore {
-    /// Writes a backup of this moment while the node runs on. The snapshot stands in the data folder meanwhile.
+    /// Writes a backup of this moment, `made`, while the node runs on. The snapshot stands in the data folder meanwhile.
     pub fn backup(
         &self,
         out: &mut dyn Write,
         key: &Key,
         extras: &[Extra],
+        made: Timestamp,
     ) -> Result<Summary, BackupError> {
         // From before the snapshot on: what it refers to stays.
         let _hold = self.blobs().hold();
@@ -95,7 +97,7 @@ impl SqliteStore {
         drop(copy);
 
         let mut summary = Summary::default();
-        let mut stream = Sealer::new(out, key, rand::random())?;
+        let mut stream = Sealer::new(out, key, rand::random(), made)?;
         put(&mut stream, DATABASE, &snapshot.0, &mut summary)?;
         for digest in blobs {
             let id = BlobId(digest);
@@ -155,6 +157,31 @@ pub fn restore(
         sync_folder(parent)?;
     }
     unpacked
+}
+
+/// Deletes the backups in a folder that say that they were made before `before`, and returns their paths: what was
+/// erased here is not kept there for ever. Other files stay, and so does what cannot be read.
+pub fn expire(folder: &Path, before: Timestamp) -> io::Result<Vec<PathBuf>> {
+    let mut gone = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
+        let path = entry.path();
+        let Ok(file) = File::open(&path) else {
+            continue;
+        };
+        if seal::made(file)?.is_some_and(|made| made < before) {
+            fs::remove_file(&path)?;
+            gone.push(path);
+        }
+    }
+    if !gone.is_empty() {
+        sync_folder(folder)?;
+    }
+    gone.sort();
+    Ok(gone)
 }
 
 /// A file that goes again.

@@ -3,7 +3,8 @@
 //! can't be left out, put in another order, or cut off at the end.
 //!
 //! ```text
-//! "sammen-backup-1\n" salt(16) kdf(1) memory_kib(4) passes(4) lanes(4)   … header, authenticated with each chunk
+//! "sammen-backup-2\n" salt(16) kdf(1) memory_kib(4) passes(4) lanes(4) made(8, ms since 1970)
+//!                                                       … header, authenticated with each chunk
 //! chunk: up to 65,536 bytes sealed, then a tag of 16; nonce = counter(8) 0 0 0 last(1)
 //! ```
 //!
@@ -14,9 +15,10 @@ use std::io::{self, Read, Write};
 use argon2::{Algorithm, Argon2, Params, Version};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
+use sammen_core::Timestamp;
 
-const MAGIC: &[u8; 16] = b"sammen-backup-1\n";
-const HEADER: usize = 16 + 16 + 1 + 12;
+const MAGIC: &[u8; 16] = b"sammen-backup-2\n";
+const HEADER: usize = 16 + 16 + 1 + 12 + 8;
 const CHUNK: usize = 64 * 1024;
 const TAG: usize = 16;
 /// A header that asks for more memory than this (in KiB) is refused.
@@ -117,7 +119,8 @@ pub struct Sealer<W: Write> {
 
 impl<W: Write> Sealer<W> {
     /// Begins a stream. The salt must be random: it makes the key this backup's own.
-    pub fn new(mut out: W, key: &Key, salt: [u8; 16]) -> io::Result<Self> {
+    /// `made` is when.
+    pub fn new(mut out: W, key: &Key, salt: [u8; 16], made: Timestamp) -> io::Result<Self> {
         let (kind, cost) = match key {
             Key::Passphrase(_, cost) => (1, *cost),
             Key::Raw(_) => (
@@ -136,6 +139,7 @@ impl<W: Write> Sealer<W> {
         header[33..37].copy_from_slice(&cost.memory.to_be_bytes());
         header[37..41].copy_from_slice(&cost.passes.to_be_bytes());
         header[41..45].copy_from_slice(&cost.lanes.to_be_bytes());
+        header[45..].copy_from_slice(&made.0.to_be_bytes());
         out.write_all(&header)?;
         Ok(Self {
             key: derive(key, &salt, cost)?,
@@ -182,6 +186,17 @@ impl<W: Write> Write for Sealer<W> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// When a backup was made, as its header says without being opened; `None` where it is no backup.
+pub fn made(mut input: impl Read) -> io::Result<Option<Timestamp>> {
+    let mut header = [0; HEADER];
+    match input.read_exact(&mut header) {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let date = header[45..].try_into().map_or(0, i64::from_be_bytes);
+    Ok((header[..16] == *MAGIC).then_some(Timestamp(date)))
 }
 
 /// Opens a sealed stream. Nothing that it gives out was not authenticated; the end of the stream is only reported when
@@ -292,7 +307,7 @@ mod tests {
     const RAW: Key = Key::Raw([7; 32]);
 
     fn sealed(plain: &[u8], key: &Key) -> Vec<u8> {
-        let mut sealer = Sealer::new(Vec::new(), key, [9; 16]).unwrap();
+        let mut sealer = Sealer::new(Vec::new(), key, [9; 16], Timestamp(77)).unwrap();
         sealer.write_all(plain).unwrap();
         sealer.finish().unwrap()
     }
@@ -313,6 +328,16 @@ mod tests {
                 "{length}"
             );
         }
+    }
+
+    #[test]
+    fn a_backup_says_when_it_was_made_and_nobody_changes_that() {
+        let mut bytes = sealed(b"x", &RAW);
+        assert_eq!(made(&*bytes).unwrap(), Some(Timestamp(77)));
+        bytes[HEADER - 1] ^= 1;
+        assert!(opened(&bytes, &RAW).is_err());
+        assert_eq!(made(&b"somebody else's"[..]).unwrap(), None);
+        assert_eq!(made(&[0; 100][..]).unwrap(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use sammen_core::store::{Store, Write};
 use sammen_core::{NetworkName, Seq, Timestamp};
 use sammen_store::SqliteStore;
 use sammen_store::backup::seal::{Cost, Key};
-use sammen_store::backup::{BackupError, Extra, restore};
+use sammen_store::backup::{BackupError, Extra, expire, restore};
 use sammen_testkit::store_suite::{
     alice, at, blobs, bob, commit, over, says, search, seqs, tell, tombstone,
 };
@@ -78,7 +78,9 @@ fn a_running_node_comes_back_elsewhere_with_a_new_epoch() {
     }];
 
     let mut sealed = Vec::new();
-    let summary = store.backup(&mut sealed, &key("house"), &extras).unwrap();
+    let summary = store
+        .backup(&mut sealed, &key("house"), &extras, at(5))
+        .unwrap();
     assert_eq!((summary.blobs, summary.extras.len()), (1, 1));
     tell(&store, (3001..=4000).map(|n| says(n, 1, "later")).collect());
     let has = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).any(|w| w == text);
@@ -146,7 +148,9 @@ fn a_bad_backup_leaves_nothing_and_a_good_one_overwrites_nothing() {
     let store = SqliteStore::open(folder.path().join("data")).unwrap();
     tell(&store, vec![says(1, 1, "hi")]);
     let mut sealed = Vec::new();
-    store.backup(&mut sealed, &key("house"), &[]).unwrap();
+    store
+        .backup(&mut sealed, &key("house"), &[], at(5))
+        .unwrap();
     let target = folder.path().join("elsewhere");
     assert!(restore(&*sealed, &target, &key("home"), &[]).is_err());
     assert!(restore(&sealed[..sealed.len() - 1], &target, &key("house"), &[]).is_err());
@@ -178,7 +182,28 @@ fn names_that_lead_outside_are_refused() {
             name: name.into(),
             path: path.clone(),
         };
-        let refused = store.backup(&mut Vec::new(), &key("house"), &[extra]);
+        let refused = store.backup(&mut Vec::new(), &key("house"), &[extra], at(5));
         assert!(matches!(refused, Err(BackupError::Name(_))), "{name}");
     }
+}
+
+#[test]
+fn backups_go_when_their_days_are_over_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("data")).unwrap();
+    let kept = folder.path().join("backups");
+    fs::create_dir(&kept).unwrap();
+    for (name, made) in [("old", 10), ("new", 30)] {
+        let mut file = fs::File::create(kept.join(name)).unwrap();
+        store
+            .backup(&mut file, &key("house"), &[], at(made))
+            .unwrap();
+    }
+    fs::write(kept.join("letter"), vec![b'x'; 1000]).unwrap();
+    assert_eq!(expire(&kept, at(20)).unwrap(), [kept.join("old")]);
+    assert_eq!(
+        expire(&kept, at(20)).unwrap(),
+        [] as [std::path::PathBuf; 0]
+    );
+    assert_eq!(files(&kept).len(), 2);
 }
