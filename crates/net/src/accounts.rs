@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sammen_core::document::Owner;
 use sammen_core::ops;
 use sammen_core::tx::{Expect, Tx};
-use sammen_core::{Address, Domain, Name, Node, Outcome, Refusal, SessionId, Timestamp};
+use sammen_core::{Address, DeviceId, Domain, Name, Node, Outcome, Refusal, Timestamp};
 
 use crate::credentials::{CredentialError, Credentials, Iterations};
 use crate::invitations;
@@ -234,14 +234,14 @@ impl Accounts {
         self.change_from(account, None, change).await
     }
 
-    /// As [`Accounts::change`], asked for by a session of the account, which stays.
+    /// As [`Accounts::change`], asked for from a device of the account, which stays signed in.
     ///
     /// # Errors
     /// As there.
     pub async fn change_from<T: Send + 'static>(
         &self,
         account: &Address,
-        session: Option<SessionId>,
+        device: Option<DeviceId>,
         change: impl Fn(&mut Credentials) -> Result<T, CredentialError> + Send + Sync + 'static,
     ) -> Result<T, AccountError> {
         let change = Arc::new(change);
@@ -270,7 +270,7 @@ impl Accounts {
                 let bytes = after.encode();
                 tx.put_document(&(&of).into(), CREDENTIALS, MAIN, expect, Some(bytes.into()))?;
                 let revoked = after.revoked_since(&before);
-                ops::sessions::credentials_changed(tx, &of, after.stamp(), revoked, session)?;
+                ops::sessions::credentials_changed(tx, &of, after.stamp(), revoked, device)?;
                 for gone in before.certificates() {
                     if after.certificate(&gone.fingerprint).is_none() {
                         name_certificate(tx, &gone.fingerprint, None)?;
@@ -550,7 +550,7 @@ mod tests {
                 &mut rand::rng(),
             )
         };
-        let by = Some(own.session.id);
+        let by = Some(own.device.id);
         accounts.change_from(&alice, by, new).await.unwrap();
         assert_eq!(
             [closed(&own), closed(&other), closed(&mobile)],

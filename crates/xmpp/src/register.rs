@@ -79,7 +79,7 @@ async fn change(client: &Arc<Client>, query: &Element) -> Result<(), StanzaError
     let accounts = &client.server.accounts;
     let secret = Secret::new(password.into_owned());
     let (iterations, now) = (accounts.iterations(), accounts.now_ms());
-    let own = Some(client.session.id);
+    let own = Some(client.device.id);
     let changed = accounts.change_from(&client.account, own, move |credentials| {
         credentials.set_passphrase(&secret, iterations, now, &mut rand::rng())
     });

@@ -340,7 +340,7 @@ pub fn end(tx: &mut Tx<'_>, session: SessionId, why: CloseReason) {
 }
 
 /// What an account signs in with changed: from now on only proofs against `stamp` are good, and what came in by one of
-/// `revoked` (names as in [`SignIn::credential`]) ends, but for the session that asked for the change.
+/// `revoked` (names as in [`SignIn::credential`]) ends, but for the device that asked for the change.
 ///
 /// # Errors
 /// When the account is gone.
@@ -349,7 +349,7 @@ pub fn credentials_changed(
     account: &Address,
     stamp: u64,
     revoked: Vec<Option<String>>,
-    except: Option<SessionId>,
+    kept: Option<DeviceId>,
 ) -> Outcome<()> {
     let known = tx.account(account)?.ok_or(Refusal::NotFound)?;
     if known.stamp == Some(stamp) && revoked.is_empty() {
@@ -363,7 +363,6 @@ pub fn credentials_changed(
     let mut changed = (*known).clone();
     changed.stamp = Some(stamp);
     tx.put_account(changed);
-    let kept = except.and_then(|id| tx.shared.live.read().session(id).map(|s| s.device));
     for device in devices {
         if Some(device.id) != kept && revoked.contains(&device.credential) {
             tx.write(Write::RemoveDevice(device.id));
@@ -372,7 +371,8 @@ pub fn credentials_changed(
     let account = account.clone();
     tx.after(move |live| {
         let theirs = live.sessions_of(&account).iter();
-        for session in theirs.filter(|s| Some(s.id) != except && revoked.contains(&s.credential)) {
+        for session in theirs.filter(|s| Some(s.device) != kept && revoked.contains(&s.credential))
+        {
             let why = CloseReason::SignedOut;
             session.mailbox.push(Delivery::Closed(why));
         }

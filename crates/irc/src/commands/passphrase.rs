@@ -29,7 +29,8 @@ pub(crate) async fn run(s: &mut Session, words: &[&str]) -> String {
     let accounts = s.server.accounts.clone();
     let (iterations, now) = (accounts.iterations(), accounts.now_ms());
     let account = s.account();
-    let changed = accounts.change_from(&account, Some(s.id()), move |credentials| {
+    let own = Some(s.me().device.id);
+    let changed = accounts.change_from(&account, own, move |credentials| {
         credentials.set_passphrase(&new, iterations, now, &mut rand::rng())
     });
     match changed.await {

@@ -303,7 +303,7 @@ async fn reset(
     web.node
         .write(move |tx| note(tx, Some(&by), "passphrase reset", of.as_str(), None))
         .await?;
-    set_passphrase(&web, &address, passphrase.clone()).await?;
+    set_passphrase(&web, &address, None, passphrase.clone()).await?;
     let own = (address == *caller.address()).then_some(caller.device.id);
     web.node
         .write(move |tx| sessions::sign_out_devices(tx, &address, own))

@@ -62,7 +62,7 @@ async fn register(
         .create(web.domain(), &name, passphrase, false)
         .await?;
     tracing::info!(protocol = "web", %account, "{account} was registered");
-    let mut answer = session::begin(&web, &account, session::browser(&headers), None).await?;
+    let mut answer = session::begin(&web, &account, session::browser(&headers), None, None).await?;
     *answer.status_mut() = StatusCode::CREATED;
     Ok(answer)
 }

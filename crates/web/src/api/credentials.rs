@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::Method;
 use sammen_core::ops::sessions;
-use sammen_core::{Address, Refusal};
+use sammen_core::{Address, DeviceId, Refusal};
 use sammen_net::credentials::{Credentials, Kind, Password, PasswordId, Scopes};
 use sammen_net::{Peer, Secret};
 
@@ -66,7 +66,8 @@ async fn change(
 ) -> Answer<Done> {
     let old = Secret::new(ask.old);
     auth::passphrase(&web, peer.as_deref(), caller.address(), &old).await?;
-    set_passphrase(&web, caller.address(), Secret::new(ask.new)).await?;
+    let own = Some(caller.device.id);
+    set_passphrase(&web, caller.address(), own, Secret::new(ask.new)).await?;
     if ask.sign_out_others {
         let (account, own) = (caller.address().clone(), caller.device.id);
         web.node
@@ -76,11 +77,16 @@ async fn change(
     Ok(Done)
 }
 
-/// Gives an account another passphrase.
-pub(crate) async fn set_passphrase(web: &Web, account: &Address, new: Secret) -> Answer<()> {
+/// Gives an account another passphrase. What came in by the old one ends, but for the device that asked.
+pub(crate) async fn set_passphrase(
+    web: &Web,
+    account: &Address,
+    own: Option<DeviceId>,
+    new: Secret,
+) -> Answer<()> {
     let (iterations, now) = (web.accounts.iterations(), web.accounts.now_ms());
     web.accounts
-        .change(account, move |c| {
+        .change_from(account, own, move |c| {
             c.set_passphrase(&new, iterations, now, &mut rand::rng())
         })
         .await?;

@@ -162,7 +162,8 @@ pub(crate) async fn mint(
         ));
     }
     let label = Some(name.to_owned());
-    let (secret, device) = token::mint(web, account, Kind::Token, label.clone(), label).await?;
+    let (secret, device) =
+        token::mint(web, account, Kind::Token, label.clone(), label, None).await?;
     Ok(t::NewToken {
         token: shown(web, &device, None),
         secret: secret.expose().to_owned(),

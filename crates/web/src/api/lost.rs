@@ -39,20 +39,23 @@ async fn lost(
 ) -> Answer<Json<t::LostPhone>> {
     let secret = Secret::new(ask.passphrase);
     auth::passphrase(&web, peer.as_deref(), caller.address(), &secret).await?;
+    let (of, own) = (caller.address().clone(), caller.device.id);
+    // What was signed in before: the first of the changes below ends some of it already.
+    let devices = web
+        .read(move |web| {
+            let all = web.node.store().devices(&of).map_err(Refusal::from)?;
+            Ok(all.iter().filter(|d| d.id != own).count())
+        })
+        .await?;
     let new = ask.new_passphrase.is_some();
     if let Some(new) = ask.new_passphrase {
-        set_passphrase(&web, caller.address(), Secret::new(new)).await?;
+        set_passphrase(&web, caller.address(), Some(own), Secret::new(new)).await?;
     }
     // First what it could sign in with, then what is signed in: between the two nothing comes back.
     let (app_passwords, certificates) = web.accounts.change(caller.address(), without_apps).await?;
-    let (account, own, node) = (caller.address().clone(), caller.device.id, web.node.clone());
-    let devices = web
-        .node
-        .write(move |tx| {
-            let all = node.store().devices(&account).map_err(Refusal::from)?;
-            sessions::sign_out_devices(tx, &account, Some(own))?;
-            Ok(all.iter().filter(|d| d.id != own).count())
-        })
+    let account = caller.address().clone();
+    web.node
+        .write(move |tx| sessions::sign_out_devices(tx, &account, Some(own)))
         .await?;
     tracing::info!(protocol = "web", account = %caller.address(), devices, app_passwords, "everything but one session was ended");
     let mut remains = vec![

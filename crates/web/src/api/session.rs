@@ -77,7 +77,8 @@ async fn sign_in(
     }
     tracing::info!(protocol = "web", account = %proven.account, "{} signed in", proven.account);
     let label = ask.device.or_else(|| browser(&headers));
-    begin(&web, &proven.account, label, proven.credential).await
+    let stamp = Some(proven.stamp);
+    begin(&web, &proven.account, label, proven.credential, stamp).await
 }
 
 /// Begins a browser's session for an account that was proven or just made.
@@ -86,9 +87,10 @@ pub(super) async fn begin(
     account: &sammen_core::Address,
     label: Option<String>,
     credential: Option<String>,
+    stamp: Option<u64>,
 ) -> Answer<Response> {
     let label = label.map(|l| l.chars().filter(|c| !c.is_control()).take(64).collect());
-    let (token, _) = token::mint(web, account, Kind::Cookie, label, credential).await?;
+    let (token, _) = token::mint(web, account, Kind::Cookie, label, credential, stamp).await?;
     let caller = token::caller(web, Kind::Cookie, &token)
         .await?
         .ok_or_else(Problem::try_later)?;

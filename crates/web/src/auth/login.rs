@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use sammen_core::Address;
 use sammen_net::accounts::{Accounts, throttle_name};
-use sammen_net::credentials::Kind;
-use sammen_net::sasl::{Failure, Login, Policy, Sasl, Step, Success, Wanted};
+use sammen_net::sasl::{Failure, Policy, Sasl, Step, Success, Wanted};
 use sammen_net::{Attempt, Peer, Secret};
 
 use crate::problem::{Answer, Problem};
@@ -41,6 +40,8 @@ pub struct Proven {
     pub account: Address,
     /// The name of the app password; `None` for the passphrase.
     pub credential: Option<String>,
+    /// Of the credentials that it was proven against.
+    pub stamp: u64,
 }
 
 /// Checks name and password, as slowly as the throttle says.
@@ -114,14 +115,10 @@ fn begin(web: &Web, from: IpAddr, name: &str) -> Answer<Attempt> {
 
 fn proven(success: &Success) -> Answer<Proven> {
     let account = Address::new(&success.account).map_err(|_| Problem::try_later())?;
-    let credential = match &success.login {
-        Login::Password(_, Kind::App { name, .. }) => Some(name.clone()),
-        Login::Password(_, Kind::Passphrase) => None,
-        Login::Certificate(name) => Some(name.clone()),
-    };
     Ok(Proven {
         account,
-        credential,
+        credential: success.login.label().map(str::to_owned),
+        stamp: success.stamp,
     })
 }
 

@@ -72,6 +72,7 @@ pub async fn mint(
     kind: Kind,
     label: Option<String>,
     credential: Option<String>,
+    stamp: Option<u64>,
 ) -> Answer<(Secret, Arc<Device>)> {
     let mut secret = [0; 32];
     rand::rng().fill_bytes(&mut secret);
@@ -84,6 +85,7 @@ pub async fn mint(
             device: Some(key),
             device_label: label,
             credential,
+            stamp,
             // Nothing is connected yet: the session goes again at once, the device stays.
             label: format!("sign-in-{:016x}", web.node.clock().random() as u64),
         })

@@ -72,6 +72,7 @@ pub async fn serve(
         device: Some(caller.device.key.clone()),
         device_label: caller.device.label.clone(),
         credential: caller.device.credential.clone(),
+        stamp: None,
         label: format!(
             "web-{:012x}",
             web.node.clock().random() as u64 & 0xffff_ffff_ffff

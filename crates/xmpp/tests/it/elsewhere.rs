@@ -291,6 +291,7 @@ impl Irc {
             device: None,
             device_label: None,
             credential: None,
+            stamp: None,
             label: "irc".into(),
         };
         Self {
