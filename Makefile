@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
 DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi catgirl ii tmux openssl python3-venv \
-  coturn chromium prosody lua-unbound ejabberd
+  coturn chromium fonts-noto-color-emoji prosody lua-unbound ejabberd
 
 .PHONY: run client test test-rust test-client types lint fuzz interop tools bench bench-tools soak clean
 

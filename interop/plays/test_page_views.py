@@ -1,6 +1,7 @@
 """Every view of the page: axe finds nothing serious, no word is written in by hand, and pictures for the book."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def furnish(node, alice, cast) -> dict:
     bob.says("#town", "Good morning! Who brings the cake on Saturday?")
     alice.hears("Good morning! Who brings the cake on Saturday?", where="#town")
     alice.says("#town", "I can. Here is how: `cream`, then **lemon**.")
+    bob.hears(re.compile("then"), where="#town", who=alice.name)
     bob.says("#town", "Does anybody mind nuts?")
     alice.hears("Does anybody mind nuts?", where="#town")
     alice.reacts("Does anybody mind nuts?", "👍")
@@ -141,6 +143,7 @@ def test_pictures(node, cast, browser, carol, scheme, size):
     alice.tab.set_viewport_size(WIDE)
     alice.signs_in()
     places = furnish(node, alice, cast)
+    alice.tab.get_by_role("button", name="That was me").click()
     alice.tab.set_viewport_size(view)
     views = {"list": "", "conversation": places["town"], "readers": f"{places['town']}/readers", "room": f"{places['town']}/details", "new": "new", "settings": "settings/profile", "admin": "admin/overview"}
     for name, path in views.items():

@@ -4,6 +4,7 @@ import { http, Problem, query, url, whenSignedOut } from '../api/http';
 import { Stream, type Frame } from '../api/stream';
 import type { Address, ConversationId, EventId } from '../api/names';
 import type { Contact, Conversation, Device, Entry, Me, Person, Show } from '../api/types';
+import { forget } from './drafts';
 import { notify, stillNotifying } from './notify';
 import { Outbox } from './outbox.svelte';
 import { place } from './route.svelte';
@@ -110,6 +111,8 @@ class App {
     for (const map of [this.conversations, this.contacts, this.presence, this.typing, this.markers]) map.clear();
     this.#timelines.clear();
     this.outbox.waiting = [];
+    clearTimeout(this.#saving);
+    forget();
     await shelf.clear().catch(() => undefined);
   }
 
@@ -160,6 +163,7 @@ class App {
       case 'member':
       case 'member-gone':
         this.changed.set(frame.conversation, (this.changed.get(frame.conversation) ?? 0) + 1);
+        this.#recount(frame.conversation);
         break;
       case 'device':
         if (!frame.device.current) this.device = frame.device;
@@ -282,14 +286,18 @@ class App {
       return;
     }
     const speech = entry.body.type === 'message' || entry.body.type === 'encrypted' || entry.body.type === 'retracted';
+    // A summary that came before the line has counted it.
+    const counted = one.last !== undefined && one.last.order >= entry.order;
     const what: Partial<Conversation> = {};
     if (speech && (!one.last || one.last.id === entry.id || one.last.order < entry.order)) {
       what.last = entry;
       what.at = Math.max(one.at, entry.at);
     }
     if (fresh && speech && !entry.own) {
-      what.unread = one.unread + 1;
-      if (this.mentionsMe(entry)) what.mentions = one.mentions + 1;
+      if (!counted) {
+        what.unread = one.unread + 1;
+        if (this.mentionsMe(entry)) what.mentions = one.mentions + 1;
+      }
       this.#typing(entry.conversation, entry.author, false);
       if (!this.muted(one) || this.mentionsMe(entry)) notify(one, entry, this.open === one.id);
     }
@@ -305,6 +313,17 @@ class App {
     await this.fetch(now);
     if (this.open === before) place.instead('c', now);
     this.conversations.delete(before);
+  }
+
+  #counting = new Set<ConversationId>();
+  /** How many are in a room is asked once after they came and went. */
+  #recount(id: ConversationId): void {
+    if (this.#counting.has(id)) return;
+    this.#counting.add(id);
+    setTimeout(() => {
+      this.#counting.delete(id);
+      if (this.conversations.has(id)) void this.fetch(id).catch(() => undefined);
+    }, 1500);
   }
 
   /** One conversation, from the node. */

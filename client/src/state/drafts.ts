@@ -25,3 +25,9 @@ export function keep(id: ConversationId, what: Draft, at = 250): void {
     }, at),
   );
 }
+
+/** Nothing more is kept of what was begun: somebody signed out. */
+export function forget(): void {
+  for (const timer of timers.values()) clearTimeout(timer);
+  timers.clear();
+}
