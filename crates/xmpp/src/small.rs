@@ -42,15 +42,6 @@ pub static FEATURE: Feature = Feature {
         get("ping", ns::PING, EVERYWHERE, |_, _| {
             Box::pin(async { Ok(None) })
         }),
-        // RFC 3921 §3, after binding: apps that don't know that it is optional wait for the answer (Strophe.js does).
-        IqHandler {
-            name: "session",
-            ns: ns::SESSION,
-            get: false,
-            set: true,
-            at: &[Where::Server, Where::OwnAccount],
-            handle: |_, _| Box::pin(async { Ok(None) }),
-        },
         get("query", ns::VERSION, &[Where::Server], |client, _| {
             Box::pin(async move { Ok(Some(version(&client.server))) })
         }),
