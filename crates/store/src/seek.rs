@@ -171,7 +171,7 @@ impl Bounds {
             if unbounded {
                 return Ok(0);
             }
-            let guess = [self.anchors.0.map(|s| s + 1), time_guess]
+            let guess = [self.anchors.0.map(|s| s.saturating_add(1)), time_guess]
                 .into_iter()
                 .flatten()
                 .max();

@@ -153,9 +153,14 @@ pub async fn take<T: Any + Send>(
     if !room.seats.lock().contains_key(to.as_str()) {
         return Some(token);
     }
-    // Pages of the archive are complete when the answer to the question is: they don't queue behind what is said.
-    if to.resource() == Some(node_resource::NAME) && history::result(&room, from, el) {
-        return None;
+    // Pages of the archive are complete when the answer to the question is: they don't queue behind what is said. Those
+    // that a client asked for take the way of the answer.
+    if to.resource() == Some(node_resource::NAME) {
+        if history::result(&room, from, el) {
+            return None;
+        }
+    } else if el.has("result", ns::MAM) {
+        return Some(token);
     }
     room.bring(from.clone(), to, el.clone(), Box::new(token))
         .await;
