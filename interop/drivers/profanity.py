@@ -180,6 +180,8 @@ class Profanity(Person):
         found = self.waits(f"being in {room}", entered)
         if "joined" not in found[1]:
             self.types_line("/room accept")
+            # Until then nobody else gets in.
+            self.waits(f"{room} being open", lambda: "Room unlocked" in self.terminal.screen())
         self._rooms.add(room)
 
     def leaves(self, room: str) -> None:

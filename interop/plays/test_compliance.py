@@ -192,7 +192,7 @@ def websocket(town):
     browser.hears(text)
 
 
-@line("Web", "BOSH", "XEP-0124, 0206", missing="BOSH is being built")
+@line("Web", "BOSH", "XEP-0124, 0206")
 def bosh(town):
     body = b"<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost' wait='5' hold='1' ver='1.6' xml:lang='en'/>"
     url = town.node.http.rstrip("/") + "/http-bind"
