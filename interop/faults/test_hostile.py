@@ -380,7 +380,7 @@ REQUESTS: dict[str, tuple[bytes | Iterable, str]] = {
     "endless headers": (lambda: endless(b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"X-Header: aaaaaaaaaaaaaa\r\n"), "HTTP/1.[01] (400|431)"),
     "endless header": (lambda: endless(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"a"), "HTTP/1.[01] (400|431)"),
     "many headers": (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"".join(b"X%d: 1\r\n" % n for n in range(500)) + b"\r\n", "HTTP/1.[01] (400|431)"),
-    "nothing there": (b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404"),
+    "nothing there": (b"GET /assets/nothing.js HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404"),
     "out of the house": (b"GET /../../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 (400|404)"),
     "out of the house, in disguise": (b"GET /upload/%2e%2e%2f%2e%2e%2fetc%2fpasswd HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 (400|404)"),
     "a slot made up": (b"PUT /upload/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 (401|403|404)"),
