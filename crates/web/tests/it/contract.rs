@@ -59,7 +59,7 @@ fn the_clients_types_and_the_book_are_the_nodes() {
     let text = serde_json::to_string_pretty(&document).unwrap() + "\n";
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let files = [
-        ("client/src/api/generated.ts", typescript::types(&document)),
+        ("client/src/api/types.ts", typescript::types(&document)),
         ("docs/openapi.json", text),
     ];
     for (name, made) in files {
