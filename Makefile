@@ -14,6 +14,8 @@ VENV  := .venv
 PY    := $(VENV)/bin/python
 HOST  := $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_SECONDS ?= 60
+# The same inputs in every test run, so that a change fails for what it did; 0 takes new ones each time.
+FUZZ_SEED ?= 1
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
 DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi catgirl ii tmux openssl python3-venv \
@@ -58,7 +60,7 @@ fuzz:
 	cd fuzz && for target in xml_stream s2s_stream irc_line sasl; do \
 	  mkdir -p corpus/$$target artifacts/$$target; \
 	  $(CARGO) run -q --locked --target $(HOST) --bin $$target -- corpus/$$target seeds/$$target \
-	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
+	    -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -max_len=8192 \
 	    -artifact_prefix=artifacts/$$target/ -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit 1; \
 	done
 
@@ -93,7 +95,7 @@ bench: bench-tools
 soak: tools
 	$(CARGO) build --locked -p sammen
 	SOAK=1 SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/faults -q
-	$(MAKE) fuzz FUZZ_SECONDS=3600
+	$(MAKE) fuzz FUZZ_SECONDS=3600 FUZZ_SEED=0
 	$(MAKE) bench
 
 clean:

@@ -193,6 +193,11 @@ fn open_tag<'e>(
                 ..context
             },
         )
+    } else if el.ns() == ns::XML {
+        // Namespaces in XML §3: this one may not be a default namespace; `xml:` is always bound to it.
+        out.put(b"xml:");
+        out.put(el.name().as_bytes());
+        ("xml:", context)
     } else {
         out.put(el.name().as_bytes());
         if el.ns() != context.default_ns {
@@ -306,6 +311,17 @@ mod tests {
         assert_eq!(
             out,
             "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1&apos;'>"
+        );
+    }
+
+    #[test]
+    fn elements_of_xmls_own_namespace_are_never_given_it_as_default() {
+        let el = Element::new("u", "a")
+            .child(Element::new(ns::XML, "b").child(Element::new("u", "c")))
+            .child(Element::new("u", "d"));
+        assert_eq!(
+            written(&el, Context::NONE),
+            "<a xmlns='u'><xml:b><c/></xml:b><d/></a>"
         );
     }
 
