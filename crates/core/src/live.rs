@@ -325,7 +325,12 @@ pub struct Live {
     inside: HashMap<SessionId, Vec<ConversationId>>,
     /// Other networks: what their people may see goes through them.
     networks: Vec<Arc<dyn crate::network::Network>>,
+    /// Told of every event.
+    followers: Vec<Follower>,
 }
+
+/// Told of every event, in seq order, while the writer holds what lives: it must only take note.
+pub type Follower = Box<dyn Fn(&Arc<Announced>) + Send + Sync>;
 
 impl Live {
     /// Nobody is here yet.
@@ -364,6 +369,10 @@ impl Live {
     /// The rooms in which a session is.
     pub fn rooms_of(&self, session: SessionId) -> Vec<ConversationId> {
         self.inside.get(&session).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn follow(&mut self, follower: Follower) {
+        self.followers.push(follower);
     }
 
     pub(crate) fn add(&mut self, session: Arc<Session>) {
@@ -468,6 +477,9 @@ impl Live {
 
     /// Tells everyone who sees the event.
     pub(crate) fn announce(&self, announced: &Arc<Announced>) {
+        for follower in &self.followers {
+            follower(announced);
+        }
         let event = &announced.event;
         let known = |account: &Address| announced.judged && *account == event.author;
         let allowed = |account: &Address| match &event.audience {

@@ -396,6 +396,11 @@ impl Node {
         look(&self.shared.live.read())
     }
 
+    /// Tells `follower` of every event from now on: for what a protocol makes of all events behind the log.
+    pub fn follow(&self, follower: crate::live::Follower) {
+        self.shared.live.write().follow(follower);
+    }
+
     /// A conversation, from memory or (blocking) from the store.
     ///
     /// # Errors

@@ -25,6 +25,8 @@ pub struct Protocols {
     xmpp: Arc<sammen_xmpp::Server>,
     irc: Arc<sammen_irc::Server>,
     web: Arc<sammen_web::Web>,
+    /// `None` where the domain is none that Matrix can write.
+    matrix: Option<Arc<sammen_matrix::Matrix>>,
     url: Option<String>,
 }
 
@@ -43,6 +45,8 @@ impl Protocols {
         let irc = sammen_irc::Server::new(handle.clone(), irc(config, addresses), accounts.clone())
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         let url = http_url(config, addresses);
+        let matrix = matrix(config, addresses);
+        let matrix = sammen_matrix::Matrix::new(handle.clone(), accounts.clone(), matrix);
         let host = crate::web_host::NodeHost::new(config, xmpp.clone());
         let web = sammen_web::Web::new(handle, accounts, web(config, addresses), Arc::new(host))
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
@@ -50,6 +54,7 @@ impl Protocols {
             xmpp,
             irc,
             web,
+            matrix,
             url,
         })
     }
@@ -82,6 +87,10 @@ impl Protocols {
     pub fn http_router(&self) -> Router {
         let irc = sammen_irc::websocket::router(self.irc.clone(), IRC_PATH);
         let irc = irc.merge(sammen_web::http::router(self.web.clone()));
+        let irc = match &self.matrix {
+            Some(matrix) => irc.merge(sammen_matrix::http::router(matrix.clone())),
+            None => irc,
+        };
         match &self.url {
             Some(url) => sammen_xmpp::http::router(self.xmpp.clone(), url).merge(irc),
             None => irc,
@@ -143,6 +152,14 @@ fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
             .map(|(_, address)| address.port()),
         sts_duration: u64::from(config.irc.sts_days) * 86_400,
         ..Default::default()
+    }
+}
+
+fn matrix(config: &Config, addresses: &Addresses) -> sammen_matrix::Config {
+    sammen_matrix::Config {
+        base: http_url(config, addresses),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        registration: config.accounts.registration,
     }
 }
 

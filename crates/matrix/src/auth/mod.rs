@@ -1,0 +1,69 @@
+//! Who asks: access tokens, and the devices of core that they stand for.
+
+use std::sync::Arc;
+
+use axum::http::{header, request::Parts};
+use ruma::{OwnedDeviceId, OwnedUserId};
+use sammen_core::principal::Origin;
+use sammen_core::{Account, Address, Device, Principal};
+use sammen_net::Secret;
+
+use crate::fault::{Answer, Fault};
+use crate::server::Matrix;
+
+/// Who asks.
+#[derive(Clone)]
+pub struct Caller {
+    /// The account, as it is now.
+    pub account: Arc<Account>,
+    /// The device of core that asks; its key is the Matrix device id.
+    pub device: Arc<Device>,
+    /// The account's Matrix id.
+    pub user_id: OwnedUserId,
+    /// The device's Matrix id.
+    pub device_id: OwnedDeviceId,
+}
+
+impl Caller {
+    /// The account's address.
+    pub fn address(&self) -> &Address {
+        &self.account.address
+    }
+
+    /// On whose behalf.
+    pub fn principal(&self) -> Principal {
+        Principal::Of(self.account.address.clone())
+    }
+
+    /// From which device.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            session: None,
+            device: Some(self.device.id),
+            inbound: None,
+        }
+    }
+}
+
+/// The token that a request shows: in the header, or (deprecated) in the query ("Using access tokens").
+pub fn presented(head: &Parts) -> Option<Secret> {
+    if let Some(value) = head.headers.get(header::AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        return scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| Secret::new(token.trim()));
+    }
+    let query = head.uri.query()?;
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .find(|(name, _)| *name == "access_token")
+        .map(|(_, token)| Secret::new(token))
+}
+
+/// Who a token stands for.
+///
+/// # Errors
+/// M_UNKNOWN_TOKEN.
+pub async fn caller(_matrix: &Arc<Matrix>, _token: &Secret) -> Answer<Caller> {
+    Err(Fault::unknown_token(false))
+}

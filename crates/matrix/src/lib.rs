@@ -1,0 +1,34 @@
+//! `sammen-matrix`: the Matrix client-server API.
+//!
+//! ```text
+//! http.rs ── routes.rs (the table: one line per endpoint, typed by ruma) ── extract.rs (who asks, what) ── fault.rs (errcodes)
+//!    ├── discovery.rs   what the server is and can do
+//!    └── auth/          tokens, devices
+//! server.rs             what all requests share
+//! names.rs              core's addresses as Matrix ids, and back
+//! shelf.rs              this crate's documents
+//! ```
+//! Standard: the Matrix specification, client-server API, v1.16 and what newer versions made stable.
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test may fail"
+    )
+)]
+
+pub mod auth;
+mod config;
+mod discovery;
+pub mod extract;
+pub mod fault;
+pub mod http;
+pub mod names;
+pub mod routes;
+mod server;
+pub mod shelf;
+
+pub use config::Config;
+pub use server::Matrix;

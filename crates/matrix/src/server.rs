@@ -1,0 +1,65 @@
+//! One node's Matrix side: what all requests share.
+
+use std::sync::Arc;
+
+use ruma::{OwnedServerName, ServerName};
+use sammen_core::{Domain, Node};
+use sammen_net::accounts::Accounts;
+
+use crate::config::Config;
+use crate::fault::{Answer, Fault};
+
+/// The Matrix side of a node.
+pub struct Matrix {
+    /// The node.
+    pub node: Node,
+    /// Who may sign in.
+    pub accounts: Arc<Accounts>,
+    /// Settings.
+    pub config: Config,
+    /// The node's main domain as Matrix writes it.
+    pub name: OwnedServerName,
+}
+
+impl Matrix {
+    /// The Matrix side of `node`; `None` where the node has no domain that Matrix can write.
+    pub fn new(node: Node, accounts: Arc<Accounts>, config: Config) -> Option<Arc<Self>> {
+        let name = ServerName::parse(node.domains().first()?.as_str()).ok()?;
+        Some(Arc::new(Self {
+            node,
+            accounts,
+            config,
+            name,
+        }))
+    }
+
+    /// The main domain.
+    pub fn domain(&self) -> &Domain {
+        self.node
+            .domains()
+            .first()
+            .unwrap_or_else(|| unreachable!("checked when made"))
+    }
+
+    /// How the outside reaches the node, as far as is known.
+    pub(crate) fn base(&self) -> String {
+        match &self.config.base {
+            Some(base) => base.clone(),
+            None => format!("https://{}", self.domain()),
+        }
+    }
+
+    /// Reads from the store on a blocking thread.
+    ///
+    /// # Errors
+    /// What the reading failed with.
+    pub async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Matrix) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || read(&this))
+            .await
+            .unwrap_or_else(|_| Err(Fault::unknown("try later")))
+    }
+}

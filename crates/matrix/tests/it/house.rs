@@ -1,0 +1,126 @@
+//! A node in memory, and people with Matrix clients.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use sammen_core::memory::MemoryStore;
+use sammen_core::{Address, Domain, Name, Node, Options};
+use sammen_matrix::{Config, Matrix, http};
+use sammen_net::ThrottleConfig;
+use sammen_net::accounts::Accounts;
+use sammen_net::credentials::Iterations;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+pub const PASSWORD: &str = "open sesame";
+
+pub struct House {
+    pub matrix: Arc<Matrix>,
+    pub router: Router,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The JSON, if the status is this.
+    #[track_caller]
+    pub fn is(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    /// An error with this errcode.
+    #[track_caller]
+    pub fn refused(&self, status: u16, errcode: &str) -> Value {
+        let error = self.is(status);
+        assert_eq!(error["errcode"], errcode, "{error}");
+        error
+    }
+}
+
+pub fn address(name: &str) -> Address {
+    Address::account(
+        &Domain::new("example.org").unwrap(),
+        &Name::new(name).unwrap(),
+    )
+}
+
+impl House {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A node with accounts for alice, bob and carol.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let domain = Domain::new("example.org").unwrap();
+        let store = Arc::new(MemoryStore::new());
+        let node = Node::start(store, Options::new(domain.clone())).unwrap();
+        let accounts = Accounts::open(node.clone(), Iterations::quick(), ThrottleConfig::default());
+        let accounts = accounts.await.unwrap();
+        for name in ["alice", "bob", "carol"] {
+            let name = Name::new(name).unwrap();
+            let made = accounts.create(&domain, &name, PASSWORD.into(), false);
+            made.await.unwrap();
+        }
+        let mut config = Config {
+            base: Some("https://example.org".into()),
+            version: "1.2.3".into(),
+            ..Config::default()
+        };
+        change(&mut config);
+        let matrix = Matrix::new(node, accounts, config).unwrap();
+        Self {
+            router: http::router(matrix.clone()),
+            matrix,
+        }
+    }
+
+    /// Asks with a token (or `""`) and a JSON body (or `Value::Null` for none).
+    pub async fn ask(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        let body = match body {
+            Value::Null => Vec::new(),
+            body => serde_json::to_vec(&body).unwrap(),
+        };
+        self.send(token, method, path, "application/json", body)
+            .await
+    }
+
+    pub async fn send(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "example.org");
+        if !token.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = answer.into_parts();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes().to_vec(),
+        }
+    }
+}
