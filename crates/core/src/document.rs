@@ -31,6 +31,19 @@ impl From<&Address> for Owner {
     }
 }
 
+/// A tombstone, as upkeep finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Whose shelf it stands on.
+    pub owner: Owner,
+    /// Namespace on the shelf.
+    pub namespace: String,
+    /// Key in the namespace.
+    pub key: String,
+    /// Seq of the deletion.
+    pub version: Seq,
+}
+
 /// A document, or the tombstone of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {

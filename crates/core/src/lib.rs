@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod sent;
 pub mod store;
 pub mod token;
+mod tombstones;
 pub mod tx;
 pub mod upkeep;
 pub mod words;

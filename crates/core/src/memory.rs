@@ -14,7 +14,7 @@ use crate::account::{Account, Device};
 use crate::address::Address;
 use crate::blob::BlobId;
 use crate::conversation::{Conversation, ConversationKey};
-use crate::document::{Document, Owner};
+use crate::document::{Document, Owner, Tombstone};
 use crate::event::{Acceptance, Content, Event, Scheme};
 use crate::ids::{ConversationId, DeviceId, EventId, Seq, Timestamp};
 use crate::member::Member;
@@ -395,8 +395,14 @@ impl Store for MemoryStore {
         namespace: &str,
         since: Seq,
         limit: usize,
-    ) -> StoreResult<Vec<Document>> {
+    ) -> StoreResult<Option<Vec<Document>>> {
         let tables = self.tables.lock();
+        let floor = tables
+            .floors
+            .get(&(owner.text().to_owned(), namespace.to_owned()));
+        if since > Seq(0) && floor.is_some_and(|floor| since < *floor) {
+            return Ok(None);
+        }
         let newer = |((o, n, _), d): &(&DocumentKey, &Document)| {
             o == owner.text() && n == namespace && d.version > since
         };
@@ -407,6 +413,25 @@ impl Store for MemoryStore {
             .map(|(_, d)| d.clone())
             .collect();
         found.sort_by_key(|d| d.version);
+        found.truncate(limit);
+        Ok(Some(found))
+    }
+
+    fn tombstones(&self, upto: Seq, limit: usize) -> StoreResult<Vec<Tombstone>> {
+        let tables = self.tables.lock();
+        let gone = tables
+            .documents
+            .iter()
+            .filter(|(_, d)| d.value.is_none() && d.version <= upto);
+        let mut found: Vec<_> = gone
+            .map(|((owner, namespace, key), d)| Tombstone {
+                owner: Address::new(owner).map_or(Owner::Node, Owner::Of),
+                namespace: namespace.clone(),
+                key: key.clone(),
+                version: d.version,
+            })
+            .collect();
+        found.sort_by_key(|t| t.version);
         found.truncate(limit);
         Ok(found)
     }

@@ -15,7 +15,7 @@ use crate::account::{Account, Device};
 use crate::address::Address;
 use crate::blob::BlobId;
 use crate::conversation::{Conversation, ConversationKey};
-use crate::document::{Document, Owner};
+use crate::document::{Document, Owner, Tombstone};
 use crate::event::{Acceptance, Content, Event, Scheme};
 use crate::ids::{ConversationId, DeviceId, EventId, Pos, Seq, Timestamp};
 use crate::member::{Interval, Member};
@@ -131,6 +131,9 @@ pub enum Write {
         /// The bytes.
         value: Option<Bytes>,
     },
+    /// Forgets a document's tombstone, if it is still the one of this version: whoever asks for changes since before it
+    /// has to read the namespace anew from then on.
+    ForgetTombstone(Tombstone),
     /// Deletes all documents and tombstones of an owner.
     ForgetDocuments(Owner),
     /// All documents, tombstones and references to blobs of one address are another's from now on, or gone. Those that
@@ -367,14 +370,18 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<Vec<Document>>;
-    /// Documents of a namespace written (or deleted: tombstones) since a version, in order of version.
+    /// Documents of a namespace written (or deleted: tombstones) since a version, in order of version; `None` where a
+    /// tombstone of after `since` was forgotten, so that who asks has to read the namespace anew. Who asks since 0 knows
+    /// nothing that could have been deleted.
     fn documents_since(
         &self,
         owner: &Owner,
         namespace: &str,
         since: Seq,
         limit: usize,
-    ) -> StoreResult<Vec<Document>>;
+    ) -> StoreResult<Option<Vec<Document>>>;
+    /// Tombstones of documents with versions up to `upto`, in order of version, the first `limit`.
+    fn tombstones(&self, upto: Seq, limit: usize) -> StoreResult<Vec<Tombstone>>;
 
     /// Outbox rows for a destination or (with `None`) all, oldest first, also those whose time has not come.
     fn outbox(&self, destination: Option<&str>, limit: usize) -> StoreResult<Vec<OutboxRow>>;

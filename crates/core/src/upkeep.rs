@@ -1,4 +1,5 @@
-//! Upkeep behind the log: the outbox (see [`crate::outbox`]), retention, finishing removals, search, scrubbing.
+//! Upkeep behind the log: the outbox (see [`crate::outbox`]), retention, finishing removals, tombstones of documents
+//! (see `crate::tombstones`), search, scrubbing.
 
 use std::time::Duration;
 
@@ -112,6 +113,7 @@ impl Node {
                 let all = async {
                     self.apply_retention(retention).await?;
                     self.finish_removals().await?;
+                    self.forget_tombstones().await?;
                     self.read(|node| Ok(node.store().scrub()?)).await
                 };
                 if let Err(error) = all.await {

@@ -61,6 +61,8 @@ pub struct Writer {
     failed: Option<String>,
     /// What a scrub has to do.
     pub dirt: Dirt,
+    /// Bytes that erased events still take; `None` until they were counted.
+    pub erased: Option<u64>,
 }
 
 /// Numbers that outlive the records that had them.
@@ -144,6 +146,7 @@ impl Writer {
                 tables: crate::scrub::TABLES.iter().map(|t| t.name).collect(),
                 anything: true,
             },
+            erased: None,
         })
     }
 
@@ -205,6 +208,7 @@ impl Writer {
             new_names: HashMap::new(),
             meta: &mut self.meta,
             dirt: &mut self.dirt,
+            erased: &mut self.erased,
             blobs,
             buffer: Vec::with_capacity(1024),
         };
@@ -238,6 +242,7 @@ pub struct Work<'a> {
     pub meta: &'a mut Meta,
     /// What a scrub has to do.
     pub dirt: &'a mut Dirt,
+    erased: &'a mut Option<u64>,
     /// For the size of what is referred to.
     pub blobs: &'a Blobs,
     buffer: Vec<u8>,
@@ -418,12 +423,20 @@ impl Work<'_> {
         record::encode_tombstone(&event, tombstone, &mut self.buffer)?;
         self.tombstone(seq)?;
         // The row keeps its size: nothing moves, nothing is copied, the old bytes are overwritten.
-        self.tx
+        let length: i64 = self
+            .tx
             .prepare_cached(
                 "UPDATE log SET body = zeroblob(length(body)), flags = flags | ?2,
-                 target = CASE WHEN target IS NULL THEN NULL ELSE zeroblob(16) END WHERE seq = ?1",
+                 target = CASE WHEN target IS NULL THEN NULL ELSE zeroblob(16) END WHERE seq = ?1
+                 RETURNING length(body)",
             )?
-            .execute(params![seq.0 as i64, flags::ERASED])?;
+            .query_row(params![seq.0 as i64, flags::ERASED], |r| r.get(0))?;
+        if let (Some(erased), false) = (
+            self.erased.as_mut(),
+            matches!(event.content, Content::Erased { .. }),
+        ) {
+            *erased += length as u64;
+        }
         self.dirt.anything = true;
         self.stop_waiting(seq)
     }

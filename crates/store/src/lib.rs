@@ -32,4 +32,5 @@ mod seek;
 mod shelf;
 mod sqlite;
 
+pub use scrub::Worth;
 pub use sqlite::SqliteStore;

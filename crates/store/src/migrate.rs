@@ -14,10 +14,16 @@ pub struct Step {
 }
 
 /// All steps from an empty file on. Only ever appended to.
-pub const STEPS: &[Step] = &[Step {
-    sql: include_str!("migrations/0001.sql"),
-    then: Some(new_epoch),
-}];
+pub const STEPS: &[Step] = &[
+    Step {
+        sql: include_str!("migrations/0001.sql"),
+        then: Some(new_epoch),
+    },
+    Step {
+        sql: include_str!("migrations/0002.sql"),
+        then: None,
+    },
+];
 
 /// A random epoch: what restoring a backup begins.
 pub fn new_epoch(db: &Connection) -> rusqlite::Result<()> {

@@ -47,6 +47,10 @@ pub const TABLES: &[Table] = &[
         order: "owner, namespace, key",
     },
     Table {
+        name: "document_floor",
+        order: "owner, namespace",
+    },
+    Table {
         name: "outbox",
         order: "seq",
     },
@@ -82,15 +86,74 @@ pub fn scrub(writer: &mut Writer, forgotten: i64) -> StoreResult<()> {
     truncated
 }
 
+/// When writing the database anew is worth it without anybody asking.
+#[derive(Clone, Copy, Debug)]
+pub struct Worth {
+    /// It gives back so many bytes at least, and half of the file.
+    pub gain: u64,
+    /// It keeps so many bytes at most: commits wait while they are copied.
+    pub live: u64,
+}
+
+impl Worth {
+    /// What upkeep goes by. Half a GiB is copied in a few seconds.
+    pub const USUAL: Worth = Worth {
+        gain: 64 << 20,
+        live: 512 << 20,
+    };
+
+    /// Whether a file of these sizes is.
+    fn holds(self, size: u64, gain: u64) -> bool {
+        gain >= self.gain && gain >= size / 2 && size.saturating_sub(gain) <= self.live
+    }
+}
+
+/// Bytes that erased events still take in their rows.
+pub fn count_erased(db: &Connection) -> StoreResult<u64> {
+    db.query_row(
+        "SELECT coalesce(sum(length(body)), 0) FROM log WHERE seq IN (SELECT seq FROM tombstone)",
+        [],
+        |row| row.get::<_, i64>(0),
+    )
+    .map(|n| n as u64)
+    .map_err(error::reading)
+}
+
+/// Whether compacting is worth it, or has been begun and not ended.
+pub fn is_worth(writer: &Writer, worth: Worth) -> StoreResult<bool> {
+    let get = |sql: &str| writer.db.query_row(sql, [], |r| r.get::<_, i64>(0));
+    let read = || -> rusqlite::Result<(u64, u64, bool)> {
+        let page = get("PRAGMA page_size")? as u64;
+        let pages = get("PRAGMA page_count")? as u64;
+        let free = get("PRAGMA freelist_count")? as u64;
+        let begun = get("SELECT count(*) FROM meta WHERE name = 'compacting'")? > 0;
+        Ok((page * pages, page * free, begun))
+    };
+    let (size, free, begun) = read().map_err(error::reading)?;
+    Ok(begun || worth.holds(size, free + writer.erased.unwrap_or(0)))
+}
+
 /// Gives back the room that erased events still take (their rows keep their size, see above), by writing the whole
 /// database anew. Commits wait meanwhile.
+///
+/// Shrinking rows moves others, so copies of those may lie about until the file is written anew: that it has to be is
+/// remembered with the same transaction.
 pub fn compact(writer: &mut Writer) -> StoreResult<()> {
-    let shrink =
-        "UPDATE log SET body = x'' WHERE seq IN (SELECT seq FROM tombstone) AND length(body) > 0";
+    let shrink = "INSERT OR REPLACE INTO meta (name, value) VALUES ('compacting', 1);
+         UPDATE log SET body = x'' WHERE seq IN (SELECT seq FROM tombstone) AND length(body) > 0";
     writer
         .db
-        .execute_batch(&format!("{shrink}; VACUUM"))
-        .map_err(|e| error::writing(e, || false))?;
+        .execute_batch(&format!(
+            "BEGIN IMMEDIATE; {shrink}; COMMIT; VACUUM; DELETE FROM meta WHERE name = 'compacting'"
+        ))
+        .map_err(|e| {
+            if !writer.db.is_autocommit() {
+                // Whether or not it can: the next commit finds out.
+                let _ = writer.db.execute_batch("ROLLBACK");
+            }
+            error::writing(e, || false)
+        })?;
+    writer.erased = Some(0);
     truncate_wal(&writer.db)
 }
 

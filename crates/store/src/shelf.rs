@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sammen_core::account::{Account, Device};
 use sammen_core::blob::BlobId;
 use sammen_core::conversation::{Conversation, ConversationKey};
-use sammen_core::document::{Document, Owner};
+use sammen_core::document::{Document, Owner, Tombstone};
 use sammen_core::member::Member;
 use sammen_core::network::OutboxRow;
 use sammen_core::store::{BlobInfo, StoreResult, Write};
@@ -115,14 +115,33 @@ pub fn write(work: &mut Work<'_>, write: &Write) -> Result<(), Failure> {
                 work.dirt.table("document");
             }
         }
+        Write::ForgetTombstone(tombstone) => {
+            let (owner, version) = (tombstone.owner.text(), tombstone.version.0 as i64);
+            let gone = tx
+                .prepare_cached(
+                    "DELETE FROM document WHERE owner = ?1 AND namespace = ?2 AND key = ?3 AND version = ?4
+                     AND value IS NULL",
+                )?
+                .execute(params![owner, tombstone.namespace, tombstone.key, version])?;
+            if gone > 0 {
+                tx.prepare_cached(
+                    "INSERT INTO document_floor (owner, namespace, version) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET version = max(version, ?3)",
+                )?
+                .execute(params![owner, tombstone.namespace, version])?;
+                work.dirt.table("document");
+            }
+        }
         Write::ForgetDocuments(owner) => {
-            tx.prepare_cached("DELETE FROM document WHERE owner = ?1")?
-                .execute(params![owner.text()])?;
-            work.dirt.table("document");
+            for table in ["document", "document_floor"] {
+                tx.prepare_cached(&format!("DELETE FROM {table} WHERE owner = ?1"))?
+                    .execute(params![owner.text()])?;
+                work.dirt.table(table);
+            }
         }
         Write::MoveShelf { from, to } => {
             let gone = to.as_ref().unwrap_or(from);
-            for table in ["document", "blob_ref"] {
+            for table in ["document", "document_floor", "blob_ref"] {
                 tx.prepare_cached(&format!("DELETE FROM {table} WHERE owner = ?1"))?
                     .execute(params![gone.as_str()])?;
                 if let Some(to) = to {
@@ -132,6 +151,7 @@ pub fn write(work: &mut Work<'_>, write: &Write) -> Result<(), Failure> {
             }
             // Rows went, or have other places now.
             work.dirt.table("document");
+            work.dirt.table("document_floor");
         }
         Write::Outbox(row) => {
             seen(row.seq);
@@ -344,20 +364,62 @@ pub fn documents(
     read().map_err(error::reading)
 }
 
-/// Documents and tombstones written since a version, in order of version.
+/// Documents and tombstones written since a version, in order of version; `None` where one of these tombstones was
+/// forgotten. In one snapshot.
 pub fn documents_since(
     db: &Connection,
     owner: &Owner,
     namespace: &str,
     since: Seq,
     limit: usize,
-) -> StoreResult<Vec<Document>> {
+) -> StoreResult<Option<Vec<Document>>> {
+    let floor: Option<i64> = db
+        .prepare_cached("SELECT version FROM document_floor WHERE owner = ?1 AND namespace = ?2")
+        .and_then(|mut s| {
+            s.query_row(params![owner.text(), namespace], |r| r.get(0))
+                .optional()
+        })
+        .map_err(error::reading)?;
+    if since > Seq(0) && floor.is_some_and(|floor| since < Seq(floor as u64)) {
+        return Ok(None);
+    }
     db.prepare_cached(
         "SELECT key, version, value FROM document WHERE owner = ?1 AND namespace = ?2 AND version > ?3
          ORDER BY version, key LIMIT ?4",
     )
     .and_then(|s| collect(s, params![owner.text(), namespace, since.0 as i64, most(limit)], document_of))
+    .map(Some)
     .map_err(error::reading)
+}
+
+/// Tombstones up to a version, in order of version.
+pub fn tombstones(db: &Connection, upto: Seq, limit: usize) -> StoreResult<Vec<Tombstone>> {
+    let upto = upto.0.min(i64::MAX as u64) as i64;
+    let rows: Vec<(String, String, String, i64)> = db
+        .prepare_cached(
+            "SELECT owner, namespace, key, version FROM document WHERE value IS NULL AND version <= ?1
+             ORDER BY version, owner, namespace, key LIMIT ?2",
+        )
+        .and_then(|s| {
+            collect(s, params![upto, most(limit)], |r| {
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
+            })
+        })
+        .map_err(error::reading)?;
+    rows.into_iter()
+        .map(|(owner, namespace, key, version)| {
+            let owner = match owner.as_str() {
+                "" => Owner::Node,
+                address => Owner::Of(Address::new(address).map_err(error::record)?),
+            };
+            Ok(Tombstone {
+                owner,
+                namespace,
+                key,
+                version: Seq(version as u64),
+            })
+        })
+        .collect()
 }
 
 /// Outbox rows, oldest first.

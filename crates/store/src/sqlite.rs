@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sammen_core::account::{Account, Device};
 use sammen_core::blob::BlobId;
 use sammen_core::conversation::{Conversation, ConversationKey};
-use sammen_core::document::{Document, Owner};
+use sammen_core::document::{Document, Owner, Tombstone};
 use sammen_core::event::{Event, Scheme};
 use sammen_core::member::Member;
 use sammen_core::network::OutboxRow;
@@ -28,6 +28,7 @@ use crate::history::Found;
 use crate::names::Names;
 use crate::pool::{Pool, Reader, keep_plans};
 use crate::reserve::Reserve;
+use crate::scrub::Worth;
 use crate::search::Search;
 use crate::{changes, check, error, history, log, migrate, scrub, shelf};
 
@@ -71,11 +72,24 @@ impl SqliteStore {
         })
     }
 
-    /// Gives the room of erased events back to the disk. Writes the whole database anew, and commits wait meanwhile:
-    /// for a quiet hour, after much was erased.
+    /// Gives the room of erased events back to the disk. Writes the whole database anew, and commits wait meanwhile.
     pub fn compact(&self) -> StoreResult<()> {
         let _pause = self.checkpoints.pause();
         scrub::compact(&mut self.writer.lock())
+    }
+
+    /// The same, if it is worth it: says whether. Part of each scrub.
+    pub fn compact_if(&self, worth: Worth) -> StoreResult<bool> {
+        if self.writer.lock().erased.is_none() {
+            let erased = scrub::count_erased(&*self.reader()?)?;
+            self.writer.lock().erased.get_or_insert(erased);
+        }
+        if self.is_full() || !scrub::is_worth(&self.writer.lock(), worth)? {
+            return Ok(false);
+        }
+        tracing::info!("much was erased: the database is written anew, and commits wait meanwhile");
+        self.compact()?;
+        Ok(true)
     }
 
     #[cfg(test)]
@@ -123,6 +137,17 @@ impl SqliteStore {
         })?;
         let _pause = self.checkpoints.pause();
         scrub::scrub(&mut self.writer.lock(), forgotten)
+    }
+
+    /// Nothing is lost when it fails, and the reserve is not for it.
+    fn compact_usually(&self) -> StoreResult<()> {
+        match self.compact_if(Worth::USUAL) {
+            Err(error @ (StoreError::Full | StoreError::TryLater(_))) => {
+                tracing::warn!(%error, "the room of what was erased could not be given back yet");
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
     }
 }
 
@@ -336,8 +361,14 @@ impl Store for SqliteStore {
         namespace: &str,
         since: Seq,
         limit: usize,
-    ) -> StoreResult<Vec<Document>> {
-        shelf::documents_since(&*self.reader()?, owner, namespace, since, limit)
+    ) -> StoreResult<Option<Vec<Document>>> {
+        snapshot(&*self.reader()?, |db| {
+            shelf::documents_since(db, owner, namespace, since, limit)
+        })
+    }
+
+    fn tombstones(&self, upto: Seq, limit: usize) -> StoreResult<Vec<Tombstone>> {
+        shelf::tombstones(&*self.reader()?, upto, limit)
     }
 
     fn outbox(&self, destination: Option<&str>, limit: usize) -> StoreResult<Vec<OutboxRow>> {
@@ -385,7 +416,8 @@ impl Store for SqliteStore {
         match self.scrub_once() {
             Err(StoreError::Full) if self.reserve.release() => self.scrub_once(),
             other => other,
-        }
+        }?;
+        self.compact_usually()
     }
     fn index(&self, limit: usize) -> StoreResult<usize> {
         self.search.index(&*self.reader()?, &self.names, limit)

@@ -64,6 +64,7 @@ macro_rules! store_suite {
             accounts_come_in_order,
             devices_keep_their_progress,
             documents_leave_tombstones,
+            forgotten_tombstones_ask_for_a_new_reading,
             documents_are_read_by_prefix,
             documents_are_forgotten_by_owner,
             a_shelf_moves_whole,

@@ -63,18 +63,21 @@ async fn get(client: &Arc<Client>, iq: &Iq) -> IqAnswer {
     let versioned = iq.get("ver").is_some();
     let account = client.account.clone();
     let read = client.node.read(move |node| {
+        // Nothing where what was removed since is no longer known: then the whole roster says it.
         let changed = match known {
-            Some(since) => Some(node.store().documents_since(
+            Some(since) => node.store().documents_since(
                 &Owner::from(&account),
                 contact::NAMESPACE,
                 since,
                 CHANGES + 1,
-            )?),
+            )?,
             None => None,
         };
-        Ok((node.contacts(&account)?, changed))
+        // Before the contacts, which are at least of this seq.
+        let upto = node.last_seq();
+        Ok((upto, node.contacts(&account)?, changed))
     });
-    let (contacts, changed) = read.await.map_err(StanzaError::from)?;
+    let (upto, contacts, changed) = read.await.map_err(StanzaError::from)?;
     // RFC 6121 §2.6.3: an empty result, and what changed as pushes.
     if let Some(changed) = changed.filter(|c| c.len() <= CHANGES) {
         for document in changed {
@@ -90,16 +93,11 @@ async fn get(client: &Arc<Client>, iq: &Iq) -> IqAnswer {
         }
         return Ok(None);
     }
-    let newest = contacts
-        .values()
-        .map(|c| c.version)
-        .max()
-        .unwrap_or_default();
     let listed = contacts.iter().filter(|(_, c)| c.listed);
     let items: Vec<_> = listed.map(|(a, c)| item(client, a, c)).collect();
     let query = Element::new(ns::ROSTER, "query").children(items);
     Ok(Some(if versioned {
-        query.attr("ver", version(client, newest))
+        query.attr("ver", version(client, upto))
     } else {
         query
     }))

@@ -43,6 +43,8 @@ pub(super) struct Tables {
     pub(super) accounts: BTreeMap<Address, Account>,
     pub(super) devices: BTreeMap<DeviceId, Device>,
     pub(super) documents: BTreeMap<DocumentKey, Document>,
+    /// The newest tombstone forgotten, by owner and namespace.
+    pub(super) floors: BTreeMap<(String, String), Seq>,
     pub(super) outbox: BTreeMap<Seq, OutboxRow>,
     pub(super) blobs: BTreeMap<BlobId, Bytes>,
     pub(super) references: Vec<Reference>,
@@ -166,14 +168,34 @@ impl Tables {
                     },
                 );
             }
+            Write::ForgetTombstone(tombstone) => {
+                let (owner, namespace) = (tombstone.owner.text(), &tombstone.namespace);
+                let index = (owner.to_owned(), namespace.clone(), tombstone.key.clone());
+                let same = |d: &Document| d.value.is_none() && d.version == tombstone.version;
+                if self.documents.get(&index).is_some_and(same) {
+                    self.documents.remove(&index);
+                    let floor = self.floors.entry((index.0, index.1)).or_default();
+                    *floor = tombstone.version.max(*floor);
+                }
+            }
             Write::ForgetDocuments(owner) => {
-                self.documents.retain(|(o, _, _), _| o != owner.text())
+                self.documents.retain(|(o, _, _), _| o != owner.text());
+                self.floors.retain(|(o, _), _| o != owner.text());
             }
             Write::MoveShelf { from, to } => {
                 let gone = to.as_ref().unwrap_or(from);
                 self.documents.retain(|(o, _, _), _| o != gone.as_str());
+                self.floors.retain(|(o, _), _| o != gone.as_str());
                 self.references.retain(|r| r.info.owner != *gone);
                 let Some(to) = to else { return };
+                let floors = std::mem::take(&mut self.floors).into_iter();
+                self.floors = floors
+                    .map(|((owner, namespace), floor)| {
+                        let moves = owner == from.as_str();
+                        let owner = if moves { to.to_string() } else { owner };
+                        ((owner, namespace), floor)
+                    })
+                    .collect();
                 let documents = std::mem::take(&mut self.documents).into_iter();
                 self.documents = documents
                     .map(|((owner, namespace, key), document)| {

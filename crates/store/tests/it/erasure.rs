@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sammen_core::network::OutboxRow;
 use sammen_core::store::{HistoryQuery, Store, Write};
 use sammen_core::{Account, ConversationId, Event, NetworkName, Seq};
-use sammen_store::SqliteStore;
+use sammen_store::{SqliteStore, Worth};
 use sammen_testkit::store_suite::{
     alice, at, blobs, bob, commit, native, over, says, seqs, tell, tombstone,
 };
@@ -170,7 +170,13 @@ fn compacting_gives_the_room_back() {
             .len()
     };
     let before = size();
-    store.compact().unwrap();
+    let worth = |gain, live| store.compact_if(Worth { gain, live }).unwrap();
+    assert!(!worth(before, before), "it would not give back so much");
+    assert!(!worth(1, 1), "commits would wait for too long");
+    assert!(!store.compact_if(Worth::USUAL).unwrap());
+    assert_eq!(size(), before);
+    assert!(worth(1, before));
+    assert!(!worth(1, before), "there is nothing more");
     assert!(size() * 3 < before, "{} of {before}", size());
     assert_eq!(traces(folder.path(), &gone), []);
     assert_eq!(

@@ -139,7 +139,10 @@ fn told(store: &dyn Store) -> Vec<String> {
     let owner = (&alice()).into();
     lines.push(format!(
         "{:?}",
-        store.documents_since(&owner, "n", Seq(0), 9).unwrap()
+        store
+            .documents_since(&owner, "n", Seq(0), 9)
+            .unwrap()
+            .unwrap()
     ));
     lines.push(format!("{:?}", store.outbox(None, 9).unwrap()));
     lines.push(format!("{:?}", store.blobs_of(&alice()).unwrap()));

@@ -244,7 +244,7 @@ fn put(
     }
 }
 
-fn told(documents: Vec<Document>) -> Vec<(String, u64, bool)> {
+fn told(documents: impl IntoIterator<Item = Document>) -> Vec<(String, u64, bool)> {
     documents
         .into_iter()
         .map(|d| (d.key, d.version.0, d.value.is_some()))
@@ -297,6 +297,7 @@ pub fn documents_leave_tombstones(store: &dyn Store) {
         told(
             store
                 .documents_since(&mine, "roster", Seq(version), limit)
+                .unwrap()
                 .unwrap(),
         )
     };
@@ -354,6 +355,72 @@ pub fn documents_are_read_by_prefix(store: &dyn Store) {
     assert_eq!(list("", None, 0), Vec::<String>::new());
 }
 
+/// Upkeep takes old tombstones away; whoever might have needed one is told so, and nobody else.
+pub fn forgotten_tombstones_ask_for_a_new_reading(store: &dyn Store) {
+    let (mine, theirs): (Owner, Owner) = ((&alice()).into(), (&bob()).into());
+    commit(
+        store,
+        vec![
+            put(&mine, "roster", "a", 1, Some("A")),
+            put(&mine, "roster", "b", 2, None),
+            put(&Owner::Node, "roster", "n", 3, None),
+            put(&mine, "other", "b", 4, None),
+            put(&theirs, "roster", "b", 5, None),
+            put(&mine, "roster", "c", 6, None),
+        ],
+    );
+    let old = store.tombstones(Seq(5), 9).unwrap();
+    let seen: Vec<_> = old.iter().map(|t| (t.key.as_str(), t.version.0)).collect();
+    assert_eq!(seen, [("b", 2), ("n", 3), ("b", 4), ("b", 5)]);
+    assert_eq!(old[1].owner, Owner::Node);
+    assert_eq!(store.tombstones(Seq(u64::MAX), 2).unwrap(), old[..2]);
+    // One of them stands for a document that came back meanwhile, another for one that was deleted once more.
+    commit(
+        store,
+        vec![
+            put(&mine, "other", "b", 7, Some("B")),
+            put(&theirs, "roster", "b", 8, None),
+        ],
+    );
+    commit(store, old.into_iter().map(Write::ForgetTombstone).collect());
+    let since = |owner: &Owner, namespace: &str, version| {
+        store
+            .documents_since(owner, namespace, Seq(version), 9)
+            .unwrap()
+            .map(told)
+    };
+    assert_eq!(since(&mine, "roster", 1), None, "b went without a trace");
+    assert_eq!(
+        since(&mine, "roster", 2),
+        Some(vec![("c".into(), 6, false)])
+    );
+    assert_eq!(
+        since(&mine, "roster", 0),
+        Some(vec![("a".into(), 1, true), ("c".into(), 6, false)])
+    );
+    assert_eq!(since(&Owner::Node, "roster", 1), None);
+    assert_eq!(since(&mine, "other", 1), Some(vec![("b".into(), 7, true)]));
+    assert_eq!(
+        since(&theirs, "roster", 1),
+        Some(vec![("b".into(), 8, false)])
+    );
+    let left = store.tombstones(Seq(u64::MAX), 9).unwrap();
+    let left: Vec<_> = left.iter().map(|t| t.version.0).collect();
+    assert_eq!(left, [6, 8]);
+    assert_eq!(store.document(&mine, "roster", "b").unwrap(), None);
+    // What was forgotten is known of the shelf wherever it stands, until it is nobody's.
+    let to = who("village@example.org");
+    let village: Owner = (&to).into();
+    let moved = |from: Address, to: Option<Address>| Write::MoveShelf { from, to };
+    commit(store, vec![moved(alice(), Some(to.clone()))]);
+    assert_eq!(since(&village, "roster", 1), None);
+    assert_eq!(since(&mine, "roster", 1), Some(vec![]));
+    commit(store, vec![moved(to, None)]);
+    assert_eq!(since(&village, "roster", 1), Some(vec![]));
+    commit(store, vec![Write::ForgetDocuments(Owner::Node)]);
+    assert_eq!(since(&Owner::Node, "roster", 1), Some(vec![]));
+}
+
 /// Tombstones too.
 pub fn documents_are_forgotten_by_owner(store: &dyn Store) {
     let (mine, theirs): (Owner, Owner) = ((&alice()).into(), (&bob()).into());
@@ -368,7 +435,12 @@ pub fn documents_are_forgotten_by_owner(store: &dyn Store) {
     );
     commit(store, vec![Write::ForgetDocuments(mine.clone())]);
     assert_eq!(
-        told(store.documents_since(&mine, "m", Seq(0), 9).unwrap()),
+        told(
+            store
+                .documents_since(&mine, "m", Seq(0), 9)
+                .unwrap()
+                .unwrap()
+        ),
         []
     );
     assert_eq!(store.document(&mine, "n", "a").unwrap(), None);
@@ -406,7 +478,14 @@ pub fn a_shelf_moves_whole(store: &dyn Store) {
         to: to.cloned(),
     };
     commit(store, vec![moved(&from, Some(&to))]);
-    let all = |owner: &Owner| told(store.documents_since(owner, "n", Seq(0), 9).unwrap());
+    let all = |owner: &Owner| {
+        told(
+            store
+                .documents_since(owner, "n", Seq(0), 9)
+                .unwrap()
+                .unwrap(),
+        )
+    };
     let slots = |owner: &Address| -> Vec<String> {
         let held = store.blobs_of(owner).unwrap();
         held.into_iter().map(|(slot, _)| slot).collect()

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use sammen_core::document::Owner;
 use sammen_core::event::{Relation, RelationKind};
 use sammen_core::history::Scope;
 use sammen_core::memory::MemoryStore;
 use sammen_core::ops::accounts;
 use sammen_core::ops::send::{Outgoing, Target};
+use sammen_core::tx::{Expect, Tx};
 use sammen_core::upkeep::Retention;
-use sammen_core::{Content, Event, Message, Protocol, Refusal};
+use sammen_core::{Content, Event, Message, Protocol, Refusal, Seq};
 
 use sammen_testkit::Stage;
 
@@ -85,6 +87,39 @@ async fn retention_erases_what_is_old_and_leaves_the_rest() {
     assert_eq!(
         page.events.iter().map(|e| is_gone(e)).collect::<Vec<_>>(),
         [true, false]
+    );
+}
+
+#[tokio::test]
+async fn a_documents_tombstone_stands_for_thirty_days() {
+    let stage = stage();
+    let alice = stage.person("alice").await;
+    let owner = Owner::from(&alice.address);
+    let put = async |key: &'static str, value: Option<&'static str>| {
+        let (owner, value) = (owner.clone(), value.map(|v| v.as_bytes().into()));
+        let put = move |tx: &mut Tx<'_>| tx.put_document(&owner, "n", key, Expect::Anything, value);
+        stage.node.write(put).await.unwrap()
+    };
+    let since = |seq| {
+        let store = stage.node.store();
+        let found = store.documents_since(&owner, "n", seq, 9).unwrap();
+        found.map(|found| found.into_iter().map(|d| d.key).collect::<Vec<_>>())
+    };
+    put("kept", Some("v")).await;
+    let before = put("gone", Some("v")).await;
+    put("gone", None).await;
+    for _ in 0..30 {
+        assert_eq!(stage.node.forget_tombstones().await, Ok(0));
+        stage.clock.advance_ms(86_400_000);
+    }
+    assert_eq!(since(before), Some(vec!["gone".to_owned()]));
+    let after = put("late", None).await;
+    assert_eq!(stage.node.forget_tombstones().await, Ok(1));
+    assert_eq!(since(before), None, "whoever knew it reads anew");
+    assert_eq!(since(after), Some(vec![]));
+    assert_eq!(
+        since(Seq(0)),
+        Some(vec!["kept".to_owned(), "late".to_owned()])
     );
 }
 

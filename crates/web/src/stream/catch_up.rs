@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sammen_core::document::Owner;
+use sammen_core::document::{Document, Owner};
 use sammen_core::live::Announced;
 use sammen_core::member::Membership;
 use sammen_core::ops::send::{READ, ReadMark};
@@ -52,8 +52,31 @@ pub fn events(web: &Web, reader: &mut Reader, page: &[Arc<Announced>]) -> Answer
     Ok(made)
 }
 
+/// Read marks and flags that changed.
+pub struct Changed {
+    marks: Vec<Document>,
+    flags: Vec<Document>,
+}
+
+/// Read marks and flags that changed since `after`; `None` when they are too many, or too old to be told. Blocking.
+pub fn changed(web: &Web, account: &Address, after: Seq) -> Answer<Option<Changed>> {
+    let owner = Owner::from(account);
+    let since = |namespace| -> Answer<Option<Vec<Document>>> {
+        let found = web
+            .node
+            .store()
+            .documents_since(&owner, namespace, after, DOCUMENTS + 1)
+            .map_err(Refusal::from)?;
+        Ok(found.filter(|found| found.len() <= DOCUMENTS))
+    };
+    Ok(match (since(READ)?, since(FLAGS)?) {
+        (Some(marks), Some(flags)) => Some(Changed { marks, flags }),
+        _ => None,
+    })
+}
+
 /// Frames for what changed since `after` and is no event: rooms that were left, invitations, read marks, flags. Blocking.
-pub fn rest(web: &Web, reader: &mut Reader, after: Seq) -> Answer<Made> {
+pub fn rest(web: &Web, reader: &mut Reader, after: Seq, changed: Changed) -> Answer<Made> {
     let mut made = Made::default();
     let account = reader.account.clone();
     let store = web.node.store();
@@ -72,9 +95,7 @@ pub fn rest(web: &Web, reader: &mut Reader, after: Seq) -> Answer<Made> {
             conversation(web, reader, id, &mut made);
         }
     }
-    let owner = Owner::from(&account);
-    let marks = store.documents_since(&owner, READ, after, DOCUMENTS);
-    for mark in marks.map_err(Refusal::from)? {
+    for mark in changed.marks {
         let value = mark.value.and_then(|v| decode::<ReadMark>(&v));
         if let (Ok(id), Some(value)) = (mark.key.parse(), value) {
             read(
@@ -86,8 +107,7 @@ pub fn rest(web: &Web, reader: &mut Reader, after: Seq) -> Answer<Made> {
             );
         }
     }
-    let flags = store.documents_since(&owner, FLAGS, after, DOCUMENTS);
-    for flag in flags.map_err(Refusal::from)? {
+    for flag in changed.flags {
         if let Ok(id) = flag.key.parse() {
             conversation(web, reader, ConversationId(id), &mut made);
         }

@@ -235,6 +235,18 @@ impl Stream {
 
     /// What lies between two places of the log.
     async fn catch_up(&mut self, after: Seq, upto: Seq, rest: bool) -> Result<(), End> {
+        let changed = if rest {
+            let account = self.session.account.clone();
+            let read = self
+                .web
+                .read(move |web| catch_up::changed(web, &account, after));
+            match read.await.map_err(|_| End(FAILED, "failed"))? {
+                None => return self.resync(upto).await,
+                changed => changed,
+            }
+        } else {
+            None
+        };
         let (mut at, mut told) = (after, 0);
         loop {
             let Some(reader) = &self.reader else {
@@ -258,8 +270,8 @@ impl Stream {
             self.make(move |web, reader| catch_up::events(web, reader, &page))
                 .await?;
         }
-        if rest {
-            self.make(move |web, reader| catch_up::rest(web, reader, after))
+        if let Some(changed) = changed {
+            self.make(move |web, reader| catch_up::rest(web, reader, after, changed))
                 .await?;
         }
         if let Some(reader) = &mut self.reader {

@@ -1,5 +1,6 @@
 //! Roster, subscriptions, presence, blocking, questions between clients.
 
+use sammen_core::store::Write;
 use sammen_xmpp::wire::ns;
 
 use crate::people::{House, written};
@@ -150,6 +151,48 @@ async fn a_roster_is_caught_up_by_its_version() {
         .find("item", ns::ROSTER)
         .unwrap();
     assert_eq!(item.get("jid"), Some("carol@localhost"));
+}
+
+#[tokio::test]
+async fn a_roster_is_sent_whole_where_a_removal_is_no_longer_known() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let item = |jid: &str, more: &str| {
+        format!("<query xmlns='jabber:iq:roster'><item jid='{jid}' {more}/></query>")
+    };
+    alice.asks("set", "", "1", &item("bob@localhost", "")).await;
+    alice
+        .asks("set", "", "2", &item("carol@localhost", ""))
+        .await;
+    let reading = |ver: &str| format!("<query xmlns='jabber:iq:roster' ver='{ver}'/>");
+    let whole = alice.asks("get", "", "3", &reading("")).await;
+    let ver = whole.find("query", ns::ROSTER).unwrap().get("ver").unwrap();
+    let ver = ver.to_owned();
+    let remove = item("carol@localhost", "subscription='remove'");
+    alice.asks("set", "", "4", &remove).await;
+    let gone = house
+        .node
+        .store()
+        .tombstones(house.node.last_seq(), 9)
+        .unwrap();
+    let carol = gone.into_iter().find(|t| t.key.contains("carol")).unwrap();
+    house
+        .node
+        .write(move |tx| {
+            tx.write(Write::ForgetTombstone(carol));
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let mut phone = house.signs_in("alice", "phone").await;
+    let answer = phone.asks("get", "", "5", &reading(&ver)).await;
+    let query = answer.find("query", ns::ROSTER).unwrap();
+    let items: Vec<_> = query.elements().filter_map(|i| i.get("jid")).collect();
+    assert_eq!(items, ["bob@localhost"]);
+    // And not again and again.
+    let newer = query.get("ver").unwrap();
+    let answer = phone.asks("get", "", "6", &reading(newer)).await;
+    assert_eq!(answer.elements().count(), 0);
 }
 
 #[tokio::test]
