@@ -22,8 +22,10 @@ pub struct Config {
     pub sts_port: Option<u16>,
     /// Seconds for which clients remember to use TLS.
     pub sts_duration: u64,
-    /// Where files are uploaded (ISUPPORT `soju.im/FILEHOST`).
+    /// Where files are uploaded (ISUPPORT `draft/FILEHOST`): [`crate::filehost::router`], or another place.
     pub filehost: Option<String>,
+    /// How the outside reaches this node's files: the part of their addresses before the path. None: there are none.
+    pub files: Option<String>,
     /// The network's picture (ISUPPORT `draft/ICON`).
     pub icon: Option<String>,
     /// Most bytes of one multi-line message.
@@ -63,6 +65,7 @@ impl Default for Config {
             sts_port: None,
             sts_duration: 0,
             filehost: None,
+            files: None,
             icon: None,
             multiline_bytes: 32 * 1024,
             multiline_lines: 200,

@@ -13,6 +13,7 @@ mod commands;
 pub mod config;
 pub mod connection;
 mod deliver;
+pub mod filehost;
 mod leave;
 mod login;
 mod modes;

@@ -8,7 +8,8 @@ use sammen_net::sasl::{Answer, Failure, Lookup, Policy, Sasl, Step, Success, Wan
 use sammen_net::{Attempt, Secret};
 
 use crate::registration::Signed;
-use crate::session::Session;
+use crate::server::Server;
+use crate::session::{Client, Session};
 use crate::wire::Numeric;
 use crate::wire::sasl::{SaslCollector, SaslInput, chunks};
 
@@ -26,13 +27,19 @@ pub(crate) struct Exchange {
     proven: Option<Box<Success>>,
 }
 
+impl Server {
+    fn policy_for(&self, client: &Client) -> &Arc<Policy> {
+        if client.plain_allowed {
+            &self.policy_plain
+        } else {
+            &self.policy
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn policy(&self) -> &Arc<Policy> {
-        if self.client.plain_allowed {
-            &self.server.policy_plain
-        } else {
-            &self.server.policy
-        }
+        self.server.policy_for(&self.client)
     }
 
     /// The mechanisms on offer, separated by commas.
@@ -97,7 +104,7 @@ fn exchange(sasl: Sasl) -> Exchange {
 }
 
 async fn go_on(s: &mut Session, mut exchange: Exchange, step: Step) {
-    match run(s, &mut exchange, step).await {
+    match run(&s.server, &s.client, &mut exchange, step).await {
         Outcome::Challenge(data) => {
             challenge(s, &data);
             s.registration.exchange = Some(exchange);
@@ -113,7 +120,7 @@ async fn go_on(s: &mut Session, mut exchange: Exchange, step: Step) {
             None => succeed(s, exchange, *success).await,
         },
         Outcome::Failure(failure) => {
-            settle_attempt(s, &mut exchange, Err(failure));
+            settle_attempt(&s.server, &s.client, &mut exchange, Err(failure));
             answer(s, failure.answer());
             crate::registration::advance(s).await;
         }
@@ -134,8 +141,8 @@ enum Outcome {
 }
 
 /// Answers the machine's questions until it has something for the client.
-async fn run(s: &Session, exchange: &mut Exchange, mut step: Step) -> Outcome {
-    let accounts = s.server.accounts.clone();
+async fn run(server: &Server, client: &Client, exchange: &mut Exchange, mut step: Step) -> Outcome {
+    let accounts = &server.accounts;
     loop {
         step = match step {
             Step::Challenge(data) => return Outcome::Challenge(data),
@@ -145,7 +152,7 @@ async fn run(s: &Session, exchange: &mut Exchange, mut step: Step) -> Outcome {
                 let checked = accounts.checker.check(check).await;
                 exchange.sasl.checked(checked)
             }
-            Step::Lookup(wanted) => match look_up(s, exchange, wanted).await {
+            Step::Lookup(wanted) => match look_up(server, client, exchange, wanted).await {
                 Ok(lookup) => exchange.sasl.account(lookup),
                 Err(failure) => exchange.sasl.stop(failure),
             },
@@ -153,8 +160,12 @@ async fn run(s: &Session, exchange: &mut Exchange, mut step: Step) -> Outcome {
     }
 }
 
-async fn look_up(s: &Session, exchange: &mut Exchange, wanted: Wanted) -> Result<Lookup, Failure> {
-    let server = &s.server;
+async fn look_up(
+    server: &Server,
+    client: &Client,
+    exchange: &mut Exchange,
+    wanted: Wanted,
+) -> Result<Lookup, Failure> {
     let names = &server.names;
     let cut = |name: &str| {
         let (account, device) = names.login(name);
@@ -188,7 +199,7 @@ async fn look_up(s: &Session, exchange: &mut Exchange, wanted: Wanted) -> Result
     };
     let name = throttle_name(server.domain(), guessed);
     let now = u64::try_from(server.node.now().0).unwrap_or(0);
-    let (throttle, place) = (&server.accounts.throttle, s.client.address);
+    let (throttle, place) = (&server.accounts.throttle, client.address);
     let known = throttle.knows(&name, place);
     let attempt = throttle.begin(&name, place, known, now);
     exchange.attempt = Some(attempt.map_err(|_| Failure::Throttled)?);
@@ -202,15 +213,20 @@ async fn look_up(s: &Session, exchange: &mut Exchange, wanted: Wanted) -> Result
     Ok(lookup)
 }
 
-fn settle_attempt(s: &Session, exchange: &mut Exchange, result: Result<(), Failure>) {
+fn settle_attempt(
+    server: &Server,
+    client: &Client,
+    exchange: &mut Exchange,
+    result: Result<(), Failure>,
+) {
     let Some(attempt) = exchange.attempt.take() else {
         return;
     };
-    let throttle = &s.server.accounts.throttle;
+    let throttle = &server.accounts.throttle;
     match result {
         Ok(()) => throttle.succeeded(attempt),
         Err(failure) if failure.is_a_guess() => {
-            tracing::info!(protocol = "irc", place = %s.client.address, "a login failed: {failure}");
+            tracing::info!(protocol = "irc", place = %client.address, "a login failed: {failure}");
         }
         Err(_) => throttle.aborted(attempt),
     }
@@ -226,7 +242,7 @@ fn signed(exchange: &mut Exchange, success: &Success) -> Option<Signed> {
 }
 
 async fn succeed(s: &mut Session, mut exchange: Exchange, success: Success) {
-    settle_attempt(s, &mut exchange, Ok(()));
+    settle_attempt(&s.server, &s.client, &mut exchange, Ok(()));
     let Some(signed) = signed(&mut exchange, &success) else {
         return answer(s, Answer::TemporaryFailure);
     };
@@ -290,24 +306,33 @@ pub(crate) async fn passphrase_of(s: &Session, name: &str, password: &Secret) ->
 }
 
 async fn check(s: &Session, name: &str, password: &Secret) -> Option<Signed> {
+    proves(&s.server, &s.client, name, password).await.ok()
+}
+
+/// Whose name and password this is, as slowly as the throttle says.
+pub(crate) async fn proves(
+    server: &Server,
+    client: &Client,
+    name: &str,
+    password: &Secret,
+) -> Result<Signed, Failure> {
     let message = Secret::new(format!("\0{name}\0{}", password.expose()));
     let (sasl, step) = Sasl::start(
-        s.policy().clone(),
-        s.client.channel.clone(),
+        server.policy_for(client).clone(),
+        client.channel.clone(),
         "PLAIN",
         Some(message.expose().as_bytes()),
         &mut rand::rng(),
     );
     let mut exchange = exchange(sasl);
-    match run(s, &mut exchange, step).await {
+    let failure = match run(server, client, &mut exchange, step).await {
         Outcome::Success(success) => {
-            settle_attempt(s, &mut exchange, Ok(()));
-            signed(&mut exchange, &success)
+            settle_attempt(server, client, &mut exchange, Ok(()));
+            return signed(&mut exchange, &success).ok_or(Failure::Unavailable);
         }
-        Outcome::Failure(failure) => {
-            settle_attempt(s, &mut exchange, Err(failure));
-            None
-        }
-        Outcome::Challenge(_) => None,
-    }
+        Outcome::Failure(failure) => failure,
+        Outcome::Challenge(_) => Failure::OutOfTurn,
+    };
+    settle_attempt(server, client, &mut exchange, Err(failure));
+    Err(failure)
 }

@@ -172,6 +172,8 @@ pub struct Irc {
     pub motd: String,
     /// The address of the network's picture, for apps that show one.
     pub icon: Option<String>,
+    /// Where apps upload files: none for this node itself, empty for nowhere, or another service's address.
+    pub filehost: Option<String>,
     /// For so many days clients that came in clear remember to use TLS (IRCv3 sts); 0 tells them nothing.
     pub sts_days: u32,
     /// Milliseconds for which what is said in a busy room is gathered; 0 for not at all.
@@ -306,6 +308,7 @@ impl Default for Irc {
             network: "Sammen".into(),
             motd: String::new(),
             icon: None,
+            filehost: None,
             gather_ms: 20,
             sts_days: 0,
             commands_per_second: 20,
@@ -441,10 +444,15 @@ impl Config {
                 self.irc.gather_ms
             );
         }
-        if let Some(icon) = &self.irc.icon
-            && (!icon.starts_with("https://") || icon.len() > 200)
-        {
-            bail!("irc.icon: {icon:?} is not an https address of at most 200 bytes");
+        let filehost = self.irc.filehost.as_ref().filter(|f| !f.is_empty());
+        for (key, url) in [("icon", self.irc.icon.as_ref()), ("filehost", filehost)] {
+            let fits = |url: &str| {
+                let plain = url.bytes().all(|b| b.is_ascii_graphic());
+                url.starts_with("https://") && url.len() <= 200 && plain
+            };
+            if let Some(url) = url.filter(|url| !fits(url)) {
+                bail!("irc.{key}: {url:?} is not an https address of at most 200 bytes");
+            }
         }
         let everyone = [
             ("xmpp", &self.xmpp.listen),

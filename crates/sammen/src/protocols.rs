@@ -14,6 +14,8 @@ pub const RELOADS: &[&str] = &["irc"];
 
 /// Where IRC is spoken over a WebSocket.
 const IRC_PATH: &str = "/irc";
+/// Where IRC apps upload files.
+const IRC_FILES: &str = "/irc/files";
 
 /// Serves a connection until it ends.
 pub type Handler = Box<dyn Fn(Connection) -> Serving + Send + Sync>;
@@ -86,6 +88,7 @@ impl Protocols {
     /// Files, WebSockets, host-meta, the API and the page.
     pub fn http_router(&self) -> Router {
         let irc = sammen_irc::websocket::router(self.irc.clone(), IRC_PATH);
+        let irc = irc.merge(sammen_irc::filehost::router(self.irc.clone(), IRC_FILES));
         let irc = irc.merge(sammen_web::http::router(self.web.clone()));
         let irc = match &self.matrix {
             Some(matrix) => irc.merge(sammen_matrix::http::router(matrix.clone())),
@@ -137,10 +140,17 @@ fn xmpp(config: &Config) -> anyhow::Result<sammen_xmpp::Config> {
 
 fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
     let tls = addresses.irc.iter().find(|(s, _)| *s == Security::Tls);
+    let files = http_url(config, addresses);
     sammen_irc::Config {
         network: config.irc.network.clone(),
         motd: config.irc.motd.lines().map(str::to_owned).collect(),
         icon: config.irc.icon.clone(),
+        filehost: match config.irc.filehost.as_deref() {
+            Some("") => None,
+            Some(elsewhere) => Some(elsewhere.to_owned()),
+            None => files.as_ref().map(|url| format!("{url}{IRC_FILES}")),
+        },
+        files,
         gather_ms: config.irc.gather_ms,
         commands_per_second: config.irc.commands_per_second,
         commands_burst: config.irc.commands_burst,

@@ -157,7 +157,8 @@ pub(crate) async fn say(s: &mut Session, verb: Verb, target: &str, text: &str, t
     {
         s.numeric(Numeric::RPL_AWAY, &[target], &away);
     }
-    let (content, native) = inward::message(verb, text, Some(tags), place.status);
+    let (mut content, native) = inward::message(verb, text, Some(tags), place.status);
+    crate::filehost::attach(&s.server, &mut content).await;
     submit(s, verb_name(verb), target, place, content, native, tags).await;
 }
 

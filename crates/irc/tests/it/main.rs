@@ -6,6 +6,7 @@
     reason = "a test may fail"
 )]
 
+mod filehost;
 mod history;
 mod hostile;
 mod messages;

@@ -1,11 +1,7 @@
 //! IRC over WebSocket, in text and binary frames, through the node's HTTP front.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use futures_util::{SinkExt, StreamExt};
-use sammen_net::http::{self, HttpConfig};
-use sammen_net::{ConnectionLimits, Listener, ListenerConfig, Security};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -33,26 +29,8 @@ async fn connects(
 #[tokio::test]
 async fn lines_are_messages_in_text_and_binary() {
     let world = World::new().await;
-    let config = ListenerConfig {
-        name: "http",
-        address: ([127, 0, 0, 1], 0).into(),
-        security: Security::Plain {
-            tls: None,
-            beyond_loopback: false,
-        },
-        handshake_timeout: Duration::from_secs(10),
-        drain: Duration::from_secs(2),
-    };
-    let listener = Listener::bind(config, ConnectionLimits::new(10, 10)).unwrap();
-    let address = listener.local_addr();
     let router = sammen_irc::websocket::router(world.server.clone(), "/irc");
-    let serving = http::serve(
-        listener,
-        router,
-        HttpConfig::default(),
-        world.shutdown.clone(),
-    );
-    let serving = tokio::spawn(serving);
+    let (address, serving) = world.serves(router);
     for (protocol, binary) in [("text.ircv3.net", false), ("binary.ircv3.net", true)] {
         let mut socket = connects(address, protocol).await;
         let plain = base64::engine::general_purpose::STANDARD.encode("\0alice\0open sesame");

@@ -1,17 +1,23 @@
 //! A node in memory, and people who sign in to it over in-memory connections.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
+use sammen_core::limits::Limits;
 use sammen_core::memory::MemoryStore;
 use sammen_core::{Address, Domain, Name, Node, Options, ops};
 use sammen_irc::{Client, Config, Server};
 use sammen_net::accounts::Accounts;
 use sammen_net::credentials::Iterations;
+use sammen_net::http::{self, HttpConfig};
 use sammen_net::sasl::Channel;
-use sammen_net::{CancellationToken, ThrottleConfig};
+use sammen_net::{
+    CancellationToken, ConnectionLimits, Listener, ListenerConfig, Security, ThrottleConfig,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
 
 /// What most modern clients ask for.
 pub const MODERN: &str = "message-tags server-time account-tag echo-message batch labeled-response multi-prefix \
@@ -31,11 +37,17 @@ impl World {
     }
 
     /// Commands are not paced: nothing here depends on time.
-    pub async fn with(mut config: Config) -> Self {
+    pub async fn with(config: Config) -> Self {
+        Self::limited(config, Limits::default()).await
+    }
+
+    pub async fn limited(mut config: Config, limits: Limits) -> Self {
         config.commands_per_second = 0;
         let domain = Domain::new("example.org").unwrap();
         let store = Arc::new(MemoryStore::new());
-        let node = Node::start(store, Options::new(domain.clone())).unwrap();
+        let mut options = Options::new(domain.clone());
+        options.limits = limits;
+        let node = Node::start(store, options).unwrap();
         let throttle = ThrottleConfig::default();
         let accounts = Accounts::open(node.clone(), Iterations::quick(), throttle)
             .await
@@ -56,6 +68,29 @@ impl World {
             node,
             shutdown: CancellationToken::new(),
         }
+    }
+
+    /// Serves HTTP on loopback until the shutdown.
+    pub fn serves(&self, router: axum::Router) -> (SocketAddr, JoinHandle<()>) {
+        let config = ListenerConfig {
+            name: "http",
+            address: ([127, 0, 0, 1], 0).into(),
+            security: Security::Plain {
+                tls: None,
+                beyond_loopback: false,
+            },
+            handshake_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(2),
+        };
+        let listener = Listener::bind(config, ConnectionLimits::new(10, 10)).unwrap();
+        let address = listener.local_addr();
+        let serving = http::serve(
+            listener,
+            router,
+            HttpConfig::default(),
+            self.shutdown.clone(),
+        );
+        (address, tokio::spawn(serving))
     }
 
     /// A connection that has said nothing yet.
@@ -107,7 +142,7 @@ pub struct Person {
     stream: DuplexStream,
     buffer: Vec<u8>,
     pings: u32,
-    pub task: tokio::task::JoinHandle<()>,
+    pub task: JoinHandle<()>,
 }
 
 impl Person {

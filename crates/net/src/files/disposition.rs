@@ -117,9 +117,116 @@ pub fn header(name: &str, media_type: Option<&str>) -> String {
     )
 }
 
+/// The file name of a `Content-Disposition` (RFC 6266 §4.3): `filename*` before `filename`. What is no UTF-8 is none.
+pub fn filename(header: &str) -> Option<String> {
+    let mut plain = None;
+    for part in parameters(header).into_iter().skip(1) {
+        let Some((key, value)) = part.split_once('=') else {
+            continue;
+        };
+        let value = value.trim();
+        match key.trim().to_ascii_lowercase().as_str() {
+            // RFC 8187: charset'language'value.
+            "filename*" => {
+                let mut parts = value.splitn(3, '\'');
+                let utf8 = parts
+                    .next()
+                    .is_some_and(|c| c.eq_ignore_ascii_case("utf-8"));
+                if let Some(name) = parts.nth(1).filter(|_| utf8).and_then(decode) {
+                    return Some(name);
+                }
+            }
+            "filename" => plain = plain.or_else(|| Some(unquoted(value))),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// What stands between the semicolons that are outside of quotes.
+fn parameters(header: &str) -> Vec<&str> {
+    let (mut out, mut from) = (Vec::new(), 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in header.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b';' if !quoted => {
+                out.extend(header.get(from..at));
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    out.extend(header.get(from..));
+    out
+}
+
+fn unquoted(value: &str) -> String {
+    let Some(inner) = value.strip_prefix('"') else {
+        return value.to_owned();
+    };
+    let inner = inner.strip_suffix('"').unwrap_or(inner);
+    let mut out = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        out.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    out
+}
+
+/// Undoes [`encode`].
+fn decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digit = |b: Option<u8>| char::from(b?).to_digit(16);
+            let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+            out.push(u8::try_from(high * 16 + low).ok()?);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_names_of_requests() {
+        for (header, name) in [
+            (
+                "attachment; filename=\"picture.jpeg\"",
+                Some("picture.jpeg"),
+            ),
+            ("attachment;filename=a.txt", Some("a.txt")),
+            (
+                "form-data; name=\"x\"; FileName=\"a;b \\\"c\\\".txt\"",
+                Some("a;b \"c\".txt"),
+            ),
+            (
+                "attachment; filename=\"euro.txt\"; filename*=UTF-8''%e2%82%ac.txt",
+                Some("€.txt"),
+            ),
+            (
+                "attachment; filename=\"a\"; filename*=latin1''%e4",
+                Some("a"),
+            ),
+            ("attachment; filename=\"a\"; filename*=UTF-8''%f", Some("a")),
+            ("attachment; filename=\"open", Some("open")),
+            ("attachment", None),
+            ("", None),
+            (";=;filename", None),
+        ] {
+            assert_eq!(filename(header).as_deref(), name, "{header:?}");
+        }
+        let name = "Grüße \" an; alle.pdf";
+        assert_eq!(filename(&super::header(name, None)).as_deref(), Some(name));
+    }
 
     #[test]
     fn names_are_made_harmless() {

@@ -13,6 +13,7 @@ pub mod headers;
 mod range;
 mod receive;
 mod retention;
+mod take_in;
 
 use axum::Router;
 use sammen_core::document::Owner;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use receive::{Fault, receive};
 pub use retention::forget;
+pub use take_in::{NotTaken, UnderWay, take_in};
 
 /// The shelf that holds what a file is called (owner: who uploaded it; key: its slot). Named after the first protocol
 /// that had files.
@@ -53,6 +55,13 @@ pub struct Upload {
 /// The path at which a file is reached, below the node's HTTPS address.
 pub fn path(slot: &str, name: &str) -> String {
     format!("{PATH}/{slot}/{}", disposition::encode(name))
+}
+
+/// The slot of an address that [`path`] made, below `base`.
+pub fn slot_of<'a>(base: &str, url: &'a str) -> Option<&'a str> {
+    let below = url.strip_prefix(base)?.strip_prefix(PATH)?;
+    let (slot, _) = below.strip_prefix('/')?.split_once('/')?;
+    is_slot(slot).then_some(slot)
 }
 
 /// Whether the text has the form of a slot.
