@@ -4,7 +4,7 @@
 //! http.rs ── routes.rs (the table: one line per endpoint, typed by ruma) ── extract.rs (who asks, what) ── fault.rs (errcodes)
 //!    ├── discovery.rs   what the server is and can do
 //!    └── auth/          tokens, devices
-//! server.rs             what all requests share
+//! server.rs, bell.rs    what all requests share, and what wakes those that wait
 //! names.rs              core's addresses as Matrix ids, and back
 //! shelf.rs              this crate's documents
 //! ```
@@ -20,6 +20,7 @@
 )]
 
 pub mod auth;
+pub mod bell;
 mod config;
 mod discovery;
 pub mod extract;

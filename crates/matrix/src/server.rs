@@ -6,6 +6,7 @@ use ruma::{OwnedServerName, ServerName};
 use sammen_core::{Domain, Node};
 use sammen_net::accounts::Accounts;
 
+use crate::bell::Bells;
 use crate::config::Config;
 use crate::fault::{Answer, Fault};
 
@@ -19,6 +20,8 @@ pub struct Matrix {
     pub config: Config,
     /// The node's main domain as Matrix writes it.
     pub name: OwnedServerName,
+    /// What wakes long polls.
+    pub bells: Arc<Bells>,
 }
 
 impl Matrix {
@@ -30,6 +33,7 @@ impl Matrix {
             accounts,
             config,
             name,
+            bells: Arc::default(),
         }))
     }
 
