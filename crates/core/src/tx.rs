@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::account::Account;
+use crate::account::{Account, Device};
 use crate::address::Address;
 use crate::clock::Clock;
 use crate::contact::{self, Contact, Contacts};
@@ -331,6 +331,36 @@ impl<'a> Tx<'a> {
     pub fn next_device(&mut self) -> DeviceId {
         *self.last_device += 1;
         DeviceId(*self.last_device)
+    }
+
+    /// A device as this batch leaves it.
+    pub fn device(&self, id: DeviceId) -> Outcome<Option<Device>> {
+        let written = self.writes.iter().rev().find_map(|write| match write {
+            Write::Device(device) if device.id == id => Some(Some((**device).clone())),
+            Write::RemoveDevice(gone) if *gone == id => Some(None),
+            _ => None,
+        });
+        Ok(match written {
+            Some(device) => device,
+            None => self.store.device(id)?,
+        })
+    }
+
+    /// The devices of an account as this batch leaves them.
+    pub fn devices(&self, account: &Address) -> Outcome<Vec<Device>> {
+        let mut devices = self.store.devices(account)?;
+        for write in &self.writes {
+            let id = match write {
+                Write::Device(device) if device.account == *account => device.id,
+                Write::RemoveDevice(id) => *id,
+                _ => continue,
+            };
+            devices.retain(|d| d.id != id);
+            if let Write::Device(device) = write {
+                devices.push((**device).clone());
+            }
+        }
+        Ok(devices)
     }
 
     /// The contacts of an account.

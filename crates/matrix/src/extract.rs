@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts as _, Path, Request};
 use axum::http::StatusCode;
 use ruma::api::auth_scheme::{
-    AccessToken, AccessTokenOptional, AuthScheme, NoAccessToken, NoAuthentication,
+    AccessToken, AccessTokenOptional, AppserviceTokenOptional, AuthScheme, NoAccessToken,
+    NoAuthentication,
 };
 use ruma::api::error::{DeserializationError, ErrorKind, FromHttpRequestError};
 use ruma::api::{IncomingRequest, IncomingRequestExt as _};
@@ -50,6 +51,14 @@ impl Door for NoAuthentication {
 }
 
 impl Door for NoAccessToken {
+    type Who = ();
+    async fn admit(_: &Arc<Matrix>, _: &axum::http::request::Parts) -> Answer<()> {
+        Ok(())
+    }
+}
+
+/// Application services are not spoken: everybody comes as a client.
+impl Door for AppserviceTokenOptional {
     type Who = ();
     async fn admit(_: &Arc<Matrix>, _: &axum::http::request::Parts) -> Answer<()> {
         Ok(())

@@ -13,6 +13,7 @@ use ruma::api::error::{
     UnknownTokenErrorData,
 };
 use sammen_core::Refusal;
+use sammen_net::login::LoginRefused;
 
 /// What a handler returns.
 pub type Answer<T> = Result<T, Fault>;
@@ -92,6 +93,15 @@ impl Fault {
         )
     }
 
+    /// 401 M_USER_LOCKED: the account is disabled for now ("Account locking").
+    pub fn locked() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            ErrorKind::UserLocked,
+            "this account is locked",
+        )
+    }
+
     /// 429 M_LIMIT_EXCEEDED with `retry_after_ms` and the header.
     pub fn limited(wait: Duration) -> Self {
         let mut data = LimitExceededErrorData::default();
@@ -137,6 +147,20 @@ impl From<Refusal> for Fault {
             | Refusal::NoVoice
             | Refusal::Blocked
             | Refusal::OtherAuthor => Self::forbidden(text),
+        }
+    }
+}
+
+impl From<LoginRefused> for Fault {
+    fn from(refused: LoginRefused) -> Self {
+        let text = refused.to_string();
+        match refused {
+            LoginRefused::Wrong => Self::forbidden(text),
+            LoginRefused::Disabled => Self::locked(),
+            LoginRefused::Throttled(wait) => Self::limited(wait),
+            LoginRefused::TryLater => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, text)
+            }
         }
     }
 }

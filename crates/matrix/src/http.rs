@@ -9,10 +9,10 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use ruma::api::error::ErrorKind;
 
-use crate::discovery;
 use crate::fault::Fault;
 use crate::routes::Table;
 use crate::server::Matrix;
+use crate::{auth, discovery};
 
 /// Client-server API, "Web Browser Clients": these, for every endpoint.
 const CORS: &[(HeaderName, &str)] = &[
@@ -32,6 +32,7 @@ const CORS: &[(HeaderName, &str)] = &[
 pub fn table() -> Table {
     let mut table = Table::default();
     discovery::routes(&mut table);
+    auth::routes(&mut table);
     table
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ruma::{OwnedServerName, ServerName};
 use sammen_core::{Domain, Node};
 use sammen_net::accounts::Accounts;
+use sammen_net::login::Logins;
 
 use crate::bell::Bells;
 use crate::config::Config;
@@ -22,6 +23,8 @@ pub struct Matrix {
     pub name: OwnedServerName,
     /// What wakes long polls.
     pub bells: Arc<Bells>,
+    /// Password checks.
+    pub(crate) logins: Logins,
 }
 
 impl Matrix {
@@ -29,6 +32,7 @@ impl Matrix {
     pub fn new(node: Node, accounts: Arc<Accounts>, config: Config) -> Option<Arc<Self>> {
         let name = ServerName::parse(node.domains().first()?.as_str()).ok()?;
         Some(Arc::new(Self {
+            logins: Logins::new(accounts.clone(), crate::auth::SCOPE),
             node,
             accounts,
             config,

@@ -44,6 +44,7 @@ pub mod invitations;
 mod limits;
 mod link;
 mod listener;
+pub mod login;
 mod outbox;
 pub mod password;
 mod rate;

@@ -7,8 +7,9 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use sammen_core::{Address, DeviceId, Domain, EventId, Node};
 use sammen_net::accounts::Accounts;
+use sammen_net::login::Logins;
 
-use crate::auth::Logins;
+use crate::auth::SCOPE;
 use crate::config::{Config, Host};
 use crate::problem::{Answer, Problem};
 use crate::rates::Rates;
@@ -44,7 +45,7 @@ impl Web {
         node.domains().first()?;
         let most = NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN);
         Some(Arc::new(Self {
-            logins: Logins::new(&accounts),
+            logins: Logins::new(accounts.clone(), SCOPE),
             node,
             accounts,
             config,

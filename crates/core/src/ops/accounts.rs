@@ -89,7 +89,7 @@ pub fn remove(tx: &mut Tx<'_>, address: &Address) -> Outcome<()> {
         contacts::deny(tx, address, &of)?;
         contacts::unsubscribe(tx, address, &of)?;
     }
-    for device in tx.store.devices(address)? {
+    for device in tx.devices(address)? {
         tx.write(Write::RemoveDevice(device.id));
     }
     for (slot, blob) in tx.store.blobs_of(address)? {

@@ -152,7 +152,7 @@ fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn, noted: bool) -> Outcome<
     let device = match &how.device {
         None => ephemeral(tx, &how.account, &how, generation),
         Some(key) => {
-            let devices = tx.store.devices(&how.account)?;
+            let devices = tx.devices(&how.account)?;
             let known = devices.iter().find(|d| {
                 d.protocol == how.protocol && d.key == *key && d.generation == generation
             });
@@ -292,7 +292,7 @@ pub fn save_device(tx: &mut Tx<'_>, device: &Device) {
 /// When the store can't be read.
 pub fn device(tx: &mut Tx<'_>, account: &Address, id: DeviceId) -> Outcome<Option<Device>> {
     let generation = tx.account(account)?.map(|a| a.generation);
-    let device = tx.store.device(id)?;
+    let device = tx.device(id)?;
     Ok(device.filter(|d| d.account == *account && Some(d.generation) == generation))
 }
 
@@ -307,7 +307,6 @@ pub fn progress(tx: &mut Tx<'_>, id: DeviceId, cursor: Option<Seq>, inbound: Opt
 /// When it is not the account's.
 pub fn forget_device(tx: &mut Tx<'_>, account: &Address, id: DeviceId) -> Outcome<()> {
     let device = tx
-        .store
         .device(id)?
         .filter(|d| d.account == *account)
         .ok_or(Refusal::NotFound)?;
@@ -358,7 +357,7 @@ pub fn credentials_changed(
     let devices = if revoked.is_empty() {
         Vec::new()
     } else {
-        tx.store.devices(account)?
+        tx.devices(account)?
     };
     let mut changed = (*known).clone();
     changed.stamp = Some(stamp);
@@ -425,7 +424,7 @@ fn end_devices(tx: &mut Tx<'_>, account: &Address, kept: Option<DeviceId>) -> Ou
     changed.generation += 1;
     let generation = changed.generation;
     tx.put_account(changed);
-    for mut device in tx.store.devices(account)? {
+    for mut device in tx.devices(account)? {
         if Some(device.id) == kept {
             device.generation = generation;
             tx.write(Write::Device(Arc::new(device)));

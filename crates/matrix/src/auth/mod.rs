@@ -1,5 +1,8 @@
 //! Who asks: access tokens, and the devices of core that they stand for.
 
+mod login;
+mod token;
+
 use std::sync::Arc;
 
 use axum::http::{header, request::Parts};
@@ -8,8 +11,18 @@ use sammen_core::principal::Origin;
 use sammen_core::{Account, Address, Device, Principal};
 use sammen_net::Secret;
 
-use crate::fault::{Answer, Fault};
+use crate::routes::Table;
 use crate::server::Matrix;
+
+pub use token::caller;
+
+/// The name of this protocol in the scopes of app passwords.
+pub const SCOPE: &str = "matrix";
+
+/// The endpoints.
+pub fn routes(table: &mut Table) {
+    login::routes(table);
+}
 
 /// Who asks.
 #[derive(Clone)]
@@ -25,6 +38,16 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// An account and its device; `None` where Matrix can't write its name.
+    fn new(matrix: &Matrix, account: Arc<Account>, device: Arc<Device>) -> Option<Self> {
+        Some(Self {
+            user_id: crate::names::user_id(&account.address, &matrix.name)?,
+            device_id: device.key.as_str().into(),
+            account,
+            device,
+        })
+    }
+
     /// The account's address.
     pub fn address(&self) -> &Address {
         &self.account.address
@@ -58,12 +81,4 @@ pub fn presented(head: &Parts) -> Option<Secret> {
     pairs
         .find(|(name, _)| *name == "access_token")
         .map(|(_, token)| Secret::new(token))
-}
-
-/// Who a token stands for.
-///
-/// # Errors
-/// M_UNKNOWN_TOKEN.
-pub async fn caller(_matrix: &Arc<Matrix>, _token: &Secret) -> Answer<Caller> {
-    Err(Fault::unknown_token(false))
 }

@@ -12,7 +12,7 @@ use sammen_matrix::{Config, Matrix, http};
 use sammen_net::ThrottleConfig;
 use sammen_net::accounts::Accounts;
 use sammen_net::credentials::Iterations;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 pub const PASSWORD: &str = "open sesame";
@@ -84,6 +84,24 @@ impl House {
             router: http::router(matrix.clone()),
             matrix,
         }
+    }
+
+    /// Signs a new device in; its access token.
+    pub async fn sign_in(&self, name: &str) -> String {
+        let answer = self.log_in(name, PASSWORD, json!({})).await.is(200);
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks to sign in, with `more` in the body.
+    pub async fn log_in(&self, name: &str, password: &str, more: Value) -> Answer {
+        let mut body = json!({
+            "type": "m.login.password",
+            "identifier": { "type": "m.id.user", "user": name },
+            "password": password,
+        });
+        let more = more.as_object().cloned().unwrap_or_default();
+        body.as_object_mut().unwrap().extend(more);
+        self.ask("", "POST", "/_matrix/client/v3/login", body).await
     }
 
     /// Asks with a token (or `""`) and a JSON body (or `Value::Null` for none).

@@ -4,3 +4,4 @@
 mod discovery;
 #[allow(dead_code, reason = "plays of other parts use the rest")]
 mod house;
+mod sign_in;

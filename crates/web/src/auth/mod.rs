@@ -22,8 +22,7 @@ use crate::server::Web;
 
 pub use csrf::HEADER;
 pub(crate) use csrf::same_origin;
-pub use login::Logins;
-pub(crate) use login::{passphrase, sign_in};
+pub(crate) use login::{SCOPE, passphrase, sign_in};
 
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
