@@ -29,6 +29,7 @@ pub mod principal;
 pub mod readers;
 pub mod refusal;
 pub mod sent;
+pub mod setting;
 pub mod store;
 pub mod token;
 mod tombstones;

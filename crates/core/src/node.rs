@@ -24,6 +24,7 @@ use crate::permission;
 use crate::principal::Principal;
 use crate::refusal::{Outcome, Refusal};
 use crate::sent::Sent;
+use crate::setting::Setting;
 use crate::store::{Start, Store, StoreResult};
 use crate::tx::{Post, Tx};
 use crate::writer::{self, Job};
@@ -58,15 +59,24 @@ impl Options {
     }
 }
 
+/// What holds for everybody and can change while the node runs.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Limits. How writes are gathered and how many wait is of the start.
+    pub limits: Limits,
+    /// Accounts of this node need a contact request among each other.
+    pub requests_between_accounts: bool,
+    /// Every account may make rooms; otherwise administrators alone.
+    pub rooms_by_anyone: bool,
+}
+
 /// What the writer and the readers share.
 pub(crate) struct Shared {
     pub start: Start,
-    pub limits: Limits,
+    pub rules: Setting<Rules>,
     pub clock: Arc<dyn Clock>,
     pub domains: Vec<Domain>,
     pub networks: Vec<Arc<dyn Network>>,
-    pub requests_between_accounts: bool,
-    pub rooms_by_anyone: bool,
     pub live: RwLock<Live>,
     pub next_session: AtomicU64,
     convos: RwLock<HashMap<ConversationId, Arc<Convo>>>,
@@ -254,13 +264,15 @@ impl Node {
         }
         let shared = Arc::new(Shared {
             start,
-            limits: options.limits,
+            rules: Setting::new(Rules {
+                limits: options.limits,
+                requests_between_accounts: options.requests_between_accounts,
+                rooms_by_anyone: options.rooms_by_anyone,
+            }),
             clock: options.clock,
             domains: options.domains,
             live: RwLock::new(Live::new(options.networks.clone())),
             networks: options.networks,
-            requests_between_accounts: options.requests_between_accounts,
-            rooms_by_anyone: options.rooms_by_anyone,
             next_session: AtomicU64::new(1),
             convos: RwLock::default(),
             accounts: RwLock::default(),
@@ -271,7 +283,7 @@ impl Node {
             outbox: Arc::default(),
             failed: watch::Sender::new(None),
         });
-        let (jobs, receiver) = mpsc::channel(shared.limits.pending_writes);
+        let (jobs, receiver) = mpsc::channel(shared.rules.get().limits.pending_writes);
         let thread = std::thread::Builder::new().name("writer".into()).spawn({
             let (shared, store) = (shared.clone(), store.clone());
             move || writer::run(shared, store, receiver)
@@ -361,9 +373,19 @@ impl Node {
         self.shared.clock.now()
     }
 
-    /// The limits.
-    pub fn limits(&self) -> &Limits {
-        &self.shared.limits
+    /// The rules and limits as they are now.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.shared.rules.get()
+    }
+
+    /// Other rules and limits from the next batch on. What is beyond a new limit already stays.
+    pub fn set_rules(&self, rules: Rules) {
+        self.shared.rules.set(rules);
+    }
+
+    /// The limits as they are now.
+    pub fn limits(&self) -> Limits {
+        self.rules().limits.clone()
     }
 
     /// The domains this node serves; the first is the main one.

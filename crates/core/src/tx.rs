@@ -18,7 +18,7 @@ use crate::event::{Event, Scheme};
 use crate::ids::{ConversationId, DeviceId, EventId, Pos, Seq, SessionId, Timestamp};
 use crate::live::{Announced, Live, Signal, StateChange};
 use crate::member::Member;
-use crate::node::Shared;
+use crate::node::{Rules, Shared};
 use crate::refusal::{Outcome, Refusal};
 use crate::store::{AliasHit, Store, Tail, Write};
 
@@ -48,6 +48,7 @@ pub struct Tx<'a> {
     /// The time of this batch.
     pub now: Timestamp,
     pub(crate) shared: &'a Shared,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) store: &'a dyn Store,
     pub(crate) cache: &'a mut Cache,
     pub(crate) last_seq: &'a mut u64,
@@ -102,7 +103,7 @@ impl<'a> Tx<'a> {
 
     /// Limits of this node.
     pub fn limits(&self) -> &crate::limits::Limits {
-        &self.shared.limits
+        &self.rules.limits
     }
 
     /// Adds a write.

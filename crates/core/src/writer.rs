@@ -29,7 +29,8 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
         start.last_conversation.0,
         start.last_device.0,
     );
-    let most = shared.limits.batch;
+    let limits = shared.rules.get().limits.clone();
+    let most = limits.batch;
     let mut received: Vec<Job> = Vec::with_capacity(most);
     let mut waiting = VecDeque::with_capacity(most);
     let mut committed_at: Option<Instant> = None;
@@ -38,8 +39,7 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
             if jobs.blocking_recv_many(&mut received, most) == 0 {
                 return;
             }
-            if let Some(rest) =
-                committed_at.and_then(|at| shared.limits.gather.checked_sub(at.elapsed()))
+            if let Some(rest) = committed_at.and_then(|at| limits.gather.checked_sub(at.elapsed()))
             {
                 gather(&mut jobs, &mut received, most, rest);
             }
@@ -49,6 +49,7 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
         let mut tx = Tx {
             now: shared.clock.now().max(shared.last_time()),
             shared: &shared,
+            rules: shared.rules.get(),
             store: &*store,
             cache: &mut cache,
             last_seq: &mut last_seq,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sammen_core::document::Owner;
 use sammen_core::ops;
+use sammen_core::setting::Setting;
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, DeviceId, Domain, Name, Node, Outcome, Refusal, Timestamp};
 
@@ -43,8 +44,9 @@ pub enum AccountError {
 /// Accounts and their credentials.
 pub struct Accounts {
     pub(crate) node: Node,
-    iterations: Iterations,
-    decoy: Decoy,
+    /// Of new credentials, and what names without an account show.
+    iterations: Setting<(Iterations, Decoy)>,
+    decoy_key: bytes::Bytes,
     pub(crate) tokens: TokenKey,
     /// There may be accounts that moved in with one hash only.
     moved_in: AtomicBool,
@@ -72,8 +74,8 @@ impl Accounts {
         let remembered = NonZeroUsize::MIN.saturating_add(4095);
         Ok(Arc::new(Self {
             node,
-            iterations,
-            decoy: Decoy::new(&decoy, iterations),
+            iterations: Setting::new((iterations, Decoy::new(&decoy, iterations))),
+            decoy_key: decoy,
             tokens: TokenKey::new(&tokens),
             moved_in: AtomicBool::new(moved_in),
             checker: PasswordChecker::new(rand::random(), remembered, cores, 256),
@@ -88,12 +90,18 @@ impl Accounts {
 
     /// Iteration counts for new credentials.
     pub fn iterations(&self) -> Iterations {
-        self.iterations
+        self.iterations.get().0
+    }
+
+    /// Other iteration counts for passwords that are set from now on.
+    pub fn set_iterations(&self, iterations: Iterations) {
+        let decoy = Decoy::new(&self.decoy_key, iterations);
+        self.iterations.set((iterations, decoy));
     }
 
     /// What a protocol's listeners accept: everything, TLS required.
     pub fn policy(&self, scope: &str) -> Policy {
-        Policy::new(scope, self.decoy.clone())
+        Policy::new(scope, self.iterations.get().1.clone())
     }
 
     /// The credentials of an account; `None` where it has none.
@@ -165,7 +173,7 @@ impl Accounts {
     }
 
     async fn hashed(&self, passphrase: Secret) -> Result<Credentials, AccountError> {
-        let (iterations, now) = (self.iterations, self.now_ms());
+        let (iterations, now) = (self.iterations(), self.now_ms());
         let made = tokio::task::spawn_blocking(move || {
             Credentials::with_passphrase(&passphrase, iterations, now, &mut rand::rng())
         });
@@ -246,7 +254,7 @@ impl Accounts {
     ) -> Result<T, AccountError> {
         let change = Arc::new(change);
         loop {
-            let (of, run, iterations) = (account.clone(), change.clone(), self.iterations);
+            let (of, run, iterations) = (account.clone(), change.clone(), self.iterations());
             let worked = self.node.read(move |node| {
                 node.account(&of)?.ok_or(Refusal::NotFound)?;
                 let found = node.store().document(&(&of).into(), CREDENTIALS, MAIN)?;

@@ -1,28 +1,59 @@
 //! How many connections there may be, in total and from one place.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::address::place;
 
+/// More connections than any machine has.
+const MOST: usize = 1 << 28;
+
 /// Limits that listeners may share.
 pub struct ConnectionLimits {
     total: Arc<Semaphore>,
-    per_place: usize,
+    per_place: AtomicUsize,
+    most: AtomicUsize,
     places: Mutex<HashMap<IpAddr, usize>>,
 }
 
 impl ConnectionLimits {
     /// At most `total` connections, and `per_place` from one IPv4 address or IPv6 /64.
     pub fn new(total: usize, per_place: usize) -> Arc<Self> {
-        let total = Arc::new(Semaphore::new(total.min(Semaphore::MAX_PERMITS)));
+        let most = total.min(MOST);
         Arc::new(Self {
-            total,
-            per_place,
+            total: Arc::new(Semaphore::new(most)),
+            per_place: per_place.into(),
+            most: most.into(),
             places: Mutex::default(),
         })
+    }
+
+    /// Other numbers from now on. Connections that are too many then stay; new ones wait until enough of them have gone.
+    /// Needs a runtime.
+    pub fn change(&self, total: usize, per_place: usize) {
+        self.per_place.store(per_place, Ordering::Relaxed);
+        let most = total.min(MOST);
+        let before = self.most.swap(most, Ordering::Relaxed);
+        if most >= before {
+            self.total.add_permits(most - before);
+            return;
+        }
+        let (total, gone) = (self.total.clone(), before - most);
+        tokio::spawn(async move {
+            let gone = u32::try_from(gone).unwrap_or(u32::MAX);
+            if let Ok(seats) = total.acquire_many_owned(gone).await {
+                seats.forget();
+            }
+        });
     }
 
     /// Waits until one more connection may be. Whoever connects meanwhile waits in the kernel's queue.
@@ -39,7 +70,7 @@ impl ConnectionLimits {
         let place = place(address);
         let mut places = self.places.lock();
         let taken = places.entry(place).or_insert(0);
-        if *taken >= self.per_place {
+        if *taken >= self.per_place.load(Ordering::Relaxed) {
             return None; // `taken` is over 0, or nobody may connect at all.
         }
         *taken += 1;

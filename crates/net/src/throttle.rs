@@ -3,6 +3,7 @@
 //! Time is an argument, memory is bounded, names are kept only as keyed hashes. An attempt counts when it begins, so
 //! that a hundred at once are a hundred; success gives it back.
 
+use sammen_core::setting::Setting;
 use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
@@ -75,7 +76,7 @@ struct Records {
 
 /// The login throttle of a node.
 pub struct Throttle {
-    config: ThrottleConfig,
+    config: Setting<ThrottleConfig>,
     hash: RandomState,
     records: Mutex<Records>,
     begun: AtomicU64,
@@ -111,13 +112,18 @@ impl Throttle {
             known: cache(),
         };
         Self {
-            config,
+            config: Setting::new(config),
             hash: RandomState::new(),
             records: Mutex::new(records),
             begun: AtomicU64::new(0),
             right: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
         }
+    }
+
+    /// Another configuration from now on; it remembers as many as before.
+    pub fn reconfigure(&self, config: ThrottleConfig) {
+        self.config.set(config);
     }
 
     /// Logins since the start, right and wrong ones. One that is under way counts as wrong until it is known.
@@ -144,7 +150,7 @@ impl Throttle {
             pair: self.hash.hash_one((account, place(address))),
             known: known_device,
         };
-        let config = &self.config;
+        let config = self.config.get();
         let Records {
             accounts,
             places,
@@ -251,18 +257,15 @@ impl Throttle {
     }
 
     fn wait(&self, record: Record, free: u32, longest_ms: u64, now_ms: u64) -> u64 {
+        let config = self.config.get();
         let beyond = record
-            .failures(now_ms, self.config.forget_ms)
+            .failures(now_ms, config.forget_ms)
             .saturating_sub(free);
         if beyond == 0 {
             return 0;
         }
         let doubled = 1u64.checked_shl(beyond - 1).unwrap_or(u64::MAX);
-        let wait = self
-            .config
-            .first_wait_ms
-            .saturating_mul(doubled)
-            .min(longest_ms);
+        let wait = config.first_wait_ms.saturating_mul(doubled).min(longest_ms);
         (record.last_ms.saturating_add(wait)).saturating_sub(now_ms)
     }
 }

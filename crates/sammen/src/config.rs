@@ -487,27 +487,31 @@ impl Config {
         Ok(())
     }
 
-    /// The sections that differ in what can only change with a restart.
+    /// Keys that differ and that a running node can't take in.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
-        let mut keys = Vec::new();
-        let mut note = |same: bool, key| {
-            if !same {
-                keys.push(key);
-            }
-        };
-        note(self.domain == new.domain, "domain");
-        note(self.data == new.data, "data");
-        note(self.log.format == new.log.format, "log.format");
-        note(self.tls == new.tls, "tls");
-        note(self.xmpp == new.xmpp, "xmpp");
-        note(self.irc == new.irc, "irc");
-        note(self.http == new.http, "http");
-        note(self.metrics == new.metrics, "metrics");
-        note(self.passwords == new.passwords, "passwords");
-        note(self.accounts == new.accounts, "accounts");
-        note(self.calls == new.calls, "calls");
-        note(self.limits == new.limits, "limits");
-        keys
+        let keys = [
+            (self.domain == new.domain, "domain"),
+            (self.data == new.data, "data"),
+            (self.log.format == new.log.format, "log.format"),
+            (self.xmpp.listen == new.xmpp.listen, "xmpp.listen"),
+            (
+                self.xmpp.s2s.enabled == new.xmpp.s2s.enabled,
+                "xmpp.s2s.enabled",
+            ),
+            (
+                self.xmpp.s2s.listen == new.xmpp.s2s.listen,
+                "xmpp.s2s.listen",
+            ),
+            (self.irc.listen == new.irc.listen, "irc.listen"),
+            (self.http == new.http, "http"),
+            (self.metrics == new.metrics, "metrics"),
+            (
+                self.limits.handshake_seconds == new.limits.handshake_seconds,
+                "limits.handshake_seconds",
+            ),
+        ];
+        let changed = keys.into_iter().filter(|(same, _)| !same);
+        changed.map(|(_, key)| key).collect()
     }
 }
 

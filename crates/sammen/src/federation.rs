@@ -136,12 +136,26 @@ pub fn verify(xmpp: &Xmpp) -> anyhow::Result<()> {
 /// Federation as configured; `None` where there is none.
 ///
 /// # Errors
-/// When an authority can't be read, or the system's DNS servers are not known.
+/// When an authority can't be read.
 pub fn build(xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<Option<Arc<Federation>>> {
-    let s2s = &xmpp.s2s;
-    if !s2s.enabled {
+    if !xmpp.s2s.enabled {
         return Ok(None);
     }
+    Ok(Some(Federation::new(settings(&xmpp.s2s), ways(xmpp, tls)?)))
+}
+
+/// Takes in what changed.
+///
+/// # Errors
+/// When an authority can't be read; then nothing changes.
+pub fn reload(federation: &Federation, xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<()> {
+    federation.reconfigure(settings(&xmpp.s2s), ways(xmpp, tls)?);
+    Ok(())
+}
+
+/// How other servers are found, reached and trusted.
+fn ways(xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<Ways> {
+    let s2s = &xmpp.s2s;
     let names = if s2s.dns {
         match Names::new(&s2s.resolvers) {
             Ok(names) => Some(names),
@@ -154,13 +168,16 @@ pub fn build(xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<Option<Arc<Federation>>> 
     } else {
         None
     };
-    let ways = Ways {
+    Ok(Ways {
         dialer: Dialer::new(routes(&xmpp.routes)?, names, PATIENCE),
         tls: tls.client(s2s::ALPN)?,
         trust: Trust::new(&s2s.authorities, s2s.system_authorities)?,
-    };
+    })
+}
+
+fn settings(s2s: &S2s) -> s2s::Config {
     let list = |domains: &[Domain]| domains.iter().map(|d| d.as_str().to_owned()).collect();
-    let config = s2s::Config {
+    s2s::Config {
         require_tls: s2s.require_tls,
         dialback: s2s.dialback,
         allow: list(&s2s.allow),
@@ -169,8 +186,7 @@ pub fn build(xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<Option<Arc<Federation>>> 
         rate: s2s.stanzas_per_second,
         burst: s2s.stanzas_burst,
         ..s2s::Config::default()
-    };
-    Ok(Some(Federation::new(config, ways)))
+    }
 }
 
 #[cfg(test)]

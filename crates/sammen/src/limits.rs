@@ -6,6 +6,15 @@ use sammen_net::ThrottleConfig;
 
 use crate::config;
 
+/// Core's rules.
+pub fn rules(config: &config::Config) -> sammen_core::node::Rules {
+    sammen_core::node::Rules {
+        limits: core(&config.limits),
+        requests_between_accounts: config.accounts.requests_between_accounts,
+        rooms_by_anyone: config.accounts.rooms_by_anyone,
+    }
+}
+
 /// Core's limits.
 pub fn core(limits: &config::Limits) -> sammen_core::limits::Limits {
     sammen_core::limits::Limits {

@@ -9,9 +9,6 @@ use sammen_net::Connection;
 use crate::config::{Config, Security};
 use crate::run::{Addresses, Assembled};
 
-/// Keys of the configuration that protocols take in while they run.
-pub const RELOADS: &[&str] = &["irc"];
-
 /// Where IRC is spoken over a WebSocket.
 const IRC_PATH: &str = "/irc";
 /// Where IRC apps upload files.
@@ -111,8 +108,14 @@ impl Protocols {
     }
 
     /// Takes in what can change while it runs.
-    pub fn reload(&self, config: &Config, addresses: &Addresses) {
+    ///
+    /// # Errors
+    /// When a secret can't be read; then nothing changes.
+    pub fn reload(&self, config: &Config, addresses: &Addresses) -> anyhow::Result<()> {
+        self.xmpp.config.set(xmpp(config)?);
         self.irc.reconfigure(irc(config, addresses));
+        self.web.config.set(web(config, addresses));
+        Ok(())
     }
 }
 

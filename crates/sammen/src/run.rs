@@ -68,6 +68,7 @@ pub struct Running {
     pub addresses: Addresses,
     protocols: Protocols,
     listeners: JoinSet<()>,
+    limits: Arc<ConnectionLimits>,
     shutdown: CancellationToken,
     chores: Chores,
 }
@@ -343,6 +344,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         addresses,
         protocols,
         listeners,
+        limits,
         shutdown,
         chores,
     })
@@ -390,29 +392,49 @@ async fn feed_search(node: Node) {
 }
 
 impl Running {
-    /// Takes in what can change while it runs: certificates, retention, and what the protocols can change.
-    /// What can't is named in the log.
+    /// Takes in what can change while it runs: certificates, and all of the configuration but what it was built with.
+    /// That is named in the log, and so is what could not be taken in.
     pub fn reload(&self, old: &Config, new: &Config) {
-        match self.tls.reload(now()) {
+        match self.tls.reload(source(new), now()) {
             Ok(()) => tracing::info!("certificates were read again"),
             Err(error) => {
                 tracing::error!(%error, "certificates could not be read; the old ones stay")
             }
         }
+        let Assembled {
+            node,
+            accounts,
+            federation,
+            ..
+        } = &self.assembled;
         if old.retention != new.retention {
             let mut upkeep = self.chores.upkeep.lock();
             upkeep.abort();
-            *upkeep = keep_up(&self.assembled.node, new);
+            *upkeep = keep_up(node, new);
             let mut forgetting = self.chores.forgetting.lock();
             forgetting.abort();
-            *forgetting = forget_files(&self.assembled.node, new);
+            *forgetting = forget_files(node, new);
         }
-        self.protocols.reload(new, &self.addresses);
+        node.set_rules(limits::rules(new));
+        accounts
+            .throttle
+            .reconfigure(limits::throttle(&new.passwords));
+        accounts.set_iterations(limits::iterations(&new.passwords));
+        self.limits
+            .change(new.limits.connections, new.limits.connections_per_address);
+        if let Err(error) = self.protocols.reload(new, &self.addresses) {
+            tracing::error!("what protocols were told stays as it was: {error:#}");
+        }
+        if let Some(federation) = federation
+            && (old.xmpp.s2s != new.xmpp.s2s || old.xmpp.routes != new.xmpp.routes)
+            && let Err(error) = federation::reload(federation, &new.xmpp, &self.tls)
+        {
+            tracing::error!("xmpp.s2s stays as it was: {error:#}");
+        }
         for key in old.needs_restart(new) {
-            if !protocols::RELOADS.contains(&key) {
-                tracing::warn!("{key} changed: restart the node for it to take effect");
-            }
+            tracing::warn!("{key} changed: restart the node for it to take effect");
         }
+        tracing::info!("the configuration was read again");
     }
 
     /// A link that makes the first administrator, while nobody has an account.

@@ -47,7 +47,7 @@ pub fn router(web: Arc<Web>) -> Router {
 
 /// The OpenAPI document, made once.
 fn document(web: &Arc<Web>) -> Router {
-    let document = openapi::document(table(), &web.config.version);
+    let document = openapi::document(table(), &web.config.get().version);
     let text: Arc<str> = document.to_string().into();
     Router::new()
         .route(&format!("{BASE}/openapi.json"), axum::routing::get(give))

@@ -26,7 +26,7 @@ impl<'a> View<'a> {
         Self {
             node: &web.node,
             host: &*web.host,
-            base: web.config.base.as_deref(),
+            base: web.base.as_deref(),
             reader,
         }
     }

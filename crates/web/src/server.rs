@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 use parking_lot::Mutex;
+use sammen_core::setting::Setting;
 use sammen_core::{Address, DeviceId, Domain, EventId, Node};
 use sammen_net::accounts::Accounts;
 use sammen_net::login::Logins;
@@ -24,7 +25,9 @@ pub struct Web {
     /// Who may sign in.
     pub accounts: Arc<Accounts>,
     /// Settings.
-    pub config: Config,
+    pub config: Setting<Config>,
+    /// How the outside reaches the node over HTTP: what the configuration said at the start.
+    pub base: Option<String>,
     /// What only the binary knows.
     pub host: Arc<dyn Host>,
     pub(crate) rates: Rates,
@@ -48,7 +51,8 @@ impl Web {
             logins: Logins::new(accounts.clone(), SCOPE),
             node,
             accounts,
-            config,
+            base: config.base.clone(),
+            config: Setting::new(config),
             host,
             rates: Rates::default(),
             tickets: crate::pages::Tickets::default(),
@@ -66,7 +70,7 @@ impl Web {
 
     /// How the outside reaches the node, as far as is known.
     pub(crate) fn base(&self) -> String {
-        match &self.config.base {
+        match &self.base {
             Some(base) => base.clone(),
             None => format!("https://{}", self.domain()),
         }

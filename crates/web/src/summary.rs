@@ -206,7 +206,7 @@ fn last(web: &Web, reader: &Address, convo: &Convo) -> Answer<Option<Arc<Event>>
 /// Whether a stranger began it and waits to be accepted.
 fn is_request(web: &Web, mine: &Contact, reader: &Address, peer: &Address) -> bool {
     let trusted = mine.accepted || mine.listed || mine.sees || mine.seen || mine.asked;
-    let colleague = peer.is_account() && !web.config.requests_between_accounts;
+    let colleague = peer.is_account() && !web.config.get().requests_between_accounts;
     !trusted && !colleague && peer != reader
 }
 

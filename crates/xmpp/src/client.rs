@@ -116,7 +116,7 @@ impl Client {
                 cursor,
                 ..State::default()
             }),
-            out: Mutex::new(Out::new(server.config.unacked)),
+            out: Mutex::new(Out::new(server.config.get().unacked)),
             inbound: Mutex::default(),
             bell: Notify::new(),
             driven: Arc::default(),

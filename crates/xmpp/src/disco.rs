@@ -132,7 +132,8 @@ pub fn server_caps(server: &Server) -> Element {
 
 /// XEP-0157 §3.
 fn contacts(server: &Server) -> Option<Element> {
-    let contacts = &server.config.contacts;
+    let config = server.config.get();
+    let contacts = &config.contacts;
     if contacts.is_empty() {
         return None;
     }

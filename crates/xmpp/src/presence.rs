@@ -539,7 +539,7 @@ pub async fn restore(client: &Arc<Client>, kept: Kept) {
         _ => Show::Online,
     };
     if let Ok(nodes) = Payload::from_stored(kept.form.children.clone())
-        .nodes(ns::CLIENT, &client.server.config.member)
+        .nodes(ns::CLIENT, &client.server.config.get().member)
     {
         let mut el = Element::new(ns::CLIENT, "presence");
         nodes.into_iter().for_each(|node| el.push_node(node));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sammen_core::live::Session;
+use sammen_core::setting::Setting;
 use sammen_core::{Address, Domain, Node, Protocol, Timestamp};
 use sammen_net::accounts::Accounts;
 use sammen_net::sasl::Policy;
@@ -20,7 +21,7 @@ pub struct Server {
     /// The node.
     pub node: Node,
     /// Settings.
-    pub config: Config,
+    pub config: Setting<Config>,
     /// Who may sign in, and with what.
     pub accounts: Arc<Accounts>,
     /// What streams accept under TLS, and where clear text is allowed.
@@ -49,7 +50,7 @@ impl Server {
             started: node.now(),
             policies: [Arc::new(secure), Arc::new(plain)],
             node,
-            config,
+            config: Setting::new(config),
             accounts,
             resumable: Mutex::default(),
             shelf: Mutex::default(),

@@ -40,7 +40,7 @@ pub static FEATURE: Feature = Feature {
 };
 
 fn there_are(server: &Server) -> bool {
-    !server.config.relays.services.is_empty()
+    !server.config.get().relays.services.is_empty()
 }
 
 /// §3.1, §3.2: all of them, or those of a type. Old credentials stay good for their time, so nothing is pushed.
@@ -50,7 +50,8 @@ fn services(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             return Err(Condition::ServiceUnavailable.into());
         }
         let wanted = iq.get("type");
-        let relays = &client.server.config.relays;
+        let config = client.server.config.get();
+        let relays = &config.relays;
         let made = relays.credentials(&client.account, client.node.now());
         let fit = relays.services.iter();
         let fit = fit.filter(|s| wanted.is_none_or(|w| w == s.kind.name()));
@@ -71,7 +72,8 @@ fn credentials(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             return Err(Iq::bad("a service has a host and a type"));
         };
         let port = asked.get("port");
-        let relays = &client.server.config.relays;
+        let config = client.server.config.get();
+        let relays = &config.relays;
         let made = relays.credentials(&client.account, client.node.now());
         let fits = |s: &&Service| {
             s.host.eq_ignore_ascii_case(host)

@@ -78,8 +78,8 @@ const fn get(
 pub fn version(server: &Server) -> Element {
     let text = |name: &'static str, text: &str| Element::new(ns::VERSION, name).text(text);
     Element::new(ns::VERSION, "query")
-        .child(text("name", &server.config.software))
-        .child(text("version", &server.config.version))
+        .child(text("name", &server.config.get().software))
+        .child(text("version", &server.config.get().version))
 }
 
 /// XEP-0202.

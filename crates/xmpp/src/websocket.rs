@@ -47,7 +47,7 @@ async fn upgrade(
     Extension(peer): Extension<Arc<Peer>>,
     socket: WebSocketUpgrade,
 ) -> Response<Body> {
-    let most = server.config.member.stanza_bytes;
+    let most = server.config.get().member.stanza_bytes;
     let socket = socket
         .protocols([PROTOCOL])
         .max_message_size(most)
@@ -66,7 +66,7 @@ async fn serve(server: Arc<Server>, peer: Arc<Peer>, socket: WebSocket) {
         can_start_tls: false,
         plain_allowed: peer.plain_allowed,
     };
-    let config = &server.config;
+    let config = server.config.get();
     let (messages, incoming) = mpsc::channel(WAITING);
     let shared = Arc::new(Shared::default());
     let task = tokio::spawn(carry(

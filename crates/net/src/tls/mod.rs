@@ -22,6 +22,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 pub use certificates::CertificateFiles;
 pub use client_certificate::fingerprint;
 
+use sammen_core::setting::Setting;
+
 use crate::sasl::Channel;
 use certificates::Certificates;
 use client_certificate::AnyClientCertificate;
@@ -81,7 +83,7 @@ pub enum Source {
 
 /// The node's TLS identity, shared by all listeners.
 pub struct Tls {
-    source: Source,
+    source: Setting<Source>,
     certificates: Arc<Certificates>,
     provider: Arc<CryptoProvider>,
     ticketer: Arc<dyn rustls::server::ProducesTickets>,
@@ -100,22 +102,29 @@ impl Tls {
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             // Tickets are encrypted under keys of this process that rotate: nothing is kept per client.
             ticketer: rustls::crypto::ring::Ticketer::new()?,
-            source,
+            source: Setting::new(source),
         })
     }
 
-    /// Reads the certificates again, or renews the node's own. On an error the old ones stay in use. Connections that
-    /// exist are not touched.
-    pub fn reload(&self, now: SystemTime) -> Result<(), TlsError> {
-        if let Source::Own { folder, names } = &self.source {
+    /// Reads the certificates again, or renews the node's own; they may come from elsewhere now. On an error the old ones
+    /// stay in use. Connections that exist are not touched.
+    pub fn reload(&self, source: Source, now: SystemTime) -> Result<(), TlsError> {
+        if let Source::Own { folder, names } = &source {
             generate::ensure(folder, names, now)?;
         }
-        self.certificates.reload(&files(&self.source))
+        self.certificates.reload(&files(&source))?;
+        self.source.set(source);
+        Ok(())
+    }
+
+    /// Where the certificates come from.
+    pub fn source(&self) -> Source {
+        Source::clone(&self.source.get())
     }
 
     /// The file with the authority that clients have to trust, where the node made its own.
     pub fn authority(&self) -> Option<PathBuf> {
-        match &self.source {
+        match &*self.source.get() {
             Source::Own { folder, .. } => Some(folder.join(generate::CA)),
             Source::Files(_) => None,
         }
@@ -314,16 +323,22 @@ mod tests {
         assert!(before.is_some());
         let good = std::fs::read(&files.chain).unwrap();
         std::fs::write(&files.chain, "nothing").unwrap();
-        assert!(matches!(tls.reload(now), Err(TlsError::Certificate { .. })));
+        assert!(matches!(
+            tls.reload(tls.source(), now),
+            Err(TlsError::Certificate { .. })
+        ));
         assert_eq!(tls.certificates.end_point(None), before);
         std::fs::write(&files.chain, good).unwrap();
         // A key that belongs to another certificate.
         let other = tempfile::tempdir().unwrap();
         Tls::new(own(other.path(), &["a.example"]), now).unwrap();
         std::fs::copy(other.path().join("key.pem"), &files.key).unwrap();
-        assert!(matches!(tls.reload(now), Err(TlsError::Certificate { .. })));
+        assert!(matches!(
+            tls.reload(tls.source(), now),
+            Err(TlsError::Certificate { .. })
+        ));
         std::fs::copy(other.path().join("cert.pem"), &files.chain).unwrap();
-        tls.reload(now).unwrap();
+        tls.reload(tls.source(), now).unwrap();
         assert_ne!(tls.certificates.end_point(None), before);
         assert!(matches!(
             Tls::new(Source::Files(vec![]), now),

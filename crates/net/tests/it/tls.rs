@@ -146,6 +146,6 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
     for file in ["ca.pem", "cert.pem", "key.pem"] {
         std::fs::copy(new.path().join(file), old.path().join(file)).unwrap();
     }
-    tls.reload(world::now()).unwrap();
+    tls.reload(tls.source(), world::now()).unwrap();
     assert!(world::connect(node.address, &trusts_new).await.is_ok());
 }

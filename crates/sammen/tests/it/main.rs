@@ -4,4 +4,5 @@ mod config;
 mod imports;
 mod node;
 mod plays;
+mod reload;
 mod standards;

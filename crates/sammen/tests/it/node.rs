@@ -12,6 +12,8 @@ pub struct Node {
     child: Child,
     /// What it printed once it was ready.
     pub card: Value,
+    /// What it logs from then on.
+    log: Option<std::sync::mpsc::Receiver<String>>,
 }
 
 impl Node {
@@ -29,7 +31,11 @@ impl Node {
             .read_line(&mut line)
             .unwrap();
         let card = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
-        Self { child, card }
+        Self {
+            child,
+            card,
+            log: None,
+        }
     }
 
     /// `sammen serve --config FILE`, once it says on its standard error that it is ready.
@@ -48,11 +54,23 @@ impl Node {
             .find(|line| line.starts_with("sammen is ready"))
             .expect("it ended before it was ready");
         // Somebody has to read what it logs.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let (tells, log) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = tells.send(line);
+            }
+        });
         Self {
             child,
             card: ready.into(),
+            log: Some(log),
         }
+    }
+
+    /// Waits until it logged this.
+    pub fn logged(&self, what: &str) {
+        let log = self.log.as_ref().expect("it runs with `serve`");
+        assert!(log.iter().any(|line| line.contains(what)), "{what}");
     }
 
     /// SIGKILL.

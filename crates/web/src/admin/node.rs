@@ -113,7 +113,7 @@ async fn overview(State(web): State<Arc<Web>>, _: Caller) -> Answer<Json<t::Over
             logins: [right, wrong],
             pending_writes: web.node.pending_writes() as u64,
             lockdown: lockdown::is_on(web)?,
-            version: web.config.version.clone(),
+            version: web.config.get().version.clone(),
         })
     })
     .await

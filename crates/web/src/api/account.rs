@@ -47,7 +47,7 @@ async fn register(
     headers: HeaderMap,
     Ask(ask): Ask<t::Register>,
 ) -> Answer<Response> {
-    if !web.config.registration {
+    if !web.config.get().registration {
         return Err(Problem::forbidden(
             "accounts are made by invitation, or by those who run this node",
         ));

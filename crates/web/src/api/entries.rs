@@ -120,7 +120,7 @@ fn attachments(web: &Web, caller: &Address, ids: &[String]) -> Answer<Vec<Attach
     if ids.len() > FILES {
         return Err(Problem::too_many("a message has at most 16 files"));
     }
-    let base = web.config.base.as_deref().unwrap_or_default();
+    let base = web.base.as_deref().unwrap_or_default();
     let mut out = Vec::new();
     for id in ids {
         let file = files::upload(&web.node, id)?

@@ -82,7 +82,7 @@ async fn make(
     caller: Caller,
     Ask(ask): Ask<t::InvitationWish>,
 ) -> Answer<Created<t::NewInvitation>> {
-    let may = match web.config.inviters {
+    let may = match web.config.get().inviters {
         Inviters::Nobody => false,
         other => other.include(&caller.account),
     };

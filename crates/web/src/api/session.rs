@@ -149,7 +149,7 @@ async fn node(State(web): State<Arc<Web>>) -> Answer<Json<t::NodeInfo>> {
 }
 
 fn info(web: &Web) -> Answer<t::NodeInfo> {
-    let config = &web.config;
+    let config = web.config.get();
     Ok(t::NodeInfo {
         domain: web.domain().to_string(),
         version: config.version.clone(),

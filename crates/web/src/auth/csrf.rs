@@ -38,7 +38,7 @@ pub fn same_origin(web: &Web, headers: &HeaderMap) -> bool {
     let Some(origin) = text(header::ORIGIN) else {
         return true;
     };
-    if web.config.base.as_deref().is_some_and(|b| same(b, origin)) {
+    if web.base.as_deref().is_some_and(|b| same(b, origin)) {
         return true;
     }
     let Some(host) = text(header::HOST) else {

@@ -99,7 +99,7 @@ async fn landing(
         .await
         .unwrap_or_default();
     let uri = invitations::uri(invitation, web.domain(), token);
-    let xmpp = web.config.doors.iter().any(|d| d.protocol == "xmpp");
+    let xmpp = web.config.get().doors.iter().any(|d| d.protocol == "xmpp");
     let rooms: Vec<&str> = offer.rooms.iter().map(Address::name).collect();
     let content = html! {
         h1 {
@@ -238,7 +238,7 @@ async fn done(
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
     let system = System::of(agent);
-    let offered = apps::offered(&web.config.doors, system);
+    let offered = apps::offered(&web.config.get().doors, system);
     page(
         StatusCode::OK,
         "Welcome",
@@ -312,7 +312,8 @@ async fn set_up(
         .iter()
         .find(|a| a.id == wish.app)
         .ok_or_else(Problem::not_found)?;
-    let door = web.config.doors.iter().find(|d| d.protocol == app.protocol);
+    let config = web.config.get();
+    let door = config.doors.iter().find(|d| d.protocol == app.protocol);
     let door = door.ok_or_else(Problem::not_found)?;
     let account = web
         .tickets

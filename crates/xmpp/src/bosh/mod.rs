@@ -65,7 +65,7 @@ async fn handle(
     Extension(peer): Extension<Arc<Peer>>,
     body: HttpBody,
 ) -> Response<HttpBody> {
-    let most = server.config.member.stanza_bytes * 2;
+    let most = server.config.get().member.stanza_bytes * 2;
     let Ok(Ok(request)) = timeout(ARRIVAL, to_bytes(body, most)).await else {
         return with_headers(StatusCode::OK, refusal("bad-request"));
     };
@@ -96,7 +96,7 @@ fn with_headers(status: StatusCode, body: Bytes) -> Response<HttpBody> {
 async fn answer(server: &Arc<Server>, peer: &Arc<Peer>, request: &[u8]) -> Bytes {
     let sessions = server.shared::<Sessions>();
     // Who has no session yet has the limits of a stranger: they are asked once more when it is known.
-    let Ok(body) = parse_body(request, &server.config.member) else {
+    let Ok(body) = parse_body(request, &server.config.get().member) else {
         return refusal("bad-request");
     };
     let (answer, told) = oneshot::channel();
@@ -144,7 +144,7 @@ fn begin(
     let session = Session::new(&name, server.domain().as_str(), first, Instant::now());
     let shared = Arc::new(Shared {
         session: Mutex::new(session),
-        limits: Mutex::new(server.config.stranger),
+        limits: Mutex::new(server.config.get().stranger),
         from,
         came: Notify::new(),
     });
@@ -167,7 +167,7 @@ fn begin(
         can_start_tls: false,
         plain_allowed: peer.plain_allowed,
     };
-    let config = &server.config;
+    let config = server.config.get();
     let wire = Bosh {
         shared: shared.clone(),
         most: config.output_bytes * 2 + config.member.stanza_bytes * 8,

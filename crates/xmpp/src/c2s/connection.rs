@@ -31,11 +31,11 @@ pub async fn serve(server: Arc<Server>, connection: Connection) {
         can_start_tls: peer.can_start_tls(),
         plain_allowed: peer.plain_allowed,
     };
-    let config = link_config(&server.config);
+    let config = link_config(&server.config.get());
     let wire = Tcp {
         link: Some(Link::new(stream, config)),
         config,
-        parser: StreamParser::new(server.config.stranger),
+        parser: StreamParser::new(server.config.get().stranger),
         peer,
     };
     drive::serve(server, wire, ground).await;

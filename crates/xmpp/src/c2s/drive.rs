@@ -106,7 +106,7 @@ enum End {
 /// Serves a connection from its first byte to its last.
 pub async fn serve<W: Wire>(server: Arc<Server>, mut wire: W, ground: Ground) {
     let carrier = ground.carrier;
-    let patience = server.config.login_timeout;
+    let patience = server.config.get().login_timeout;
     let negotiated = timeout(patience, Box::pin(negotiate(&server, &mut wire, ground))).await;
     let Ok(Some(driven)) = negotiated else {
         if negotiated.is_err() {
@@ -115,7 +115,7 @@ pub async fn serve<W: Wire>(server: Arc<Server>, mut wire: W, ground: Ground) {
         }
         return;
     };
-    wire.widen(server.config.member);
+    wire.widen(server.config.get().member);
     let client = driven.client.clone();
     let end = run(&client, &mut wire, carrier).await;
     match end {
@@ -189,7 +189,7 @@ async fn negotiate<W: Wire>(server: &Arc<Server>, wire: &mut W, ground: Ground) 
 }
 
 async fn run<W: Wire>(client: &Arc<Client>, wire: &mut W, carrier: Carrier) -> End {
-    let config = &client.server.config;
+    let config = client.server.config.get();
     let (ping_after, ping_timeout) = (config.ping_after, config.ping_timeout);
     let shutdown = wire.shutdown();
     let mut deliveries = Vec::with_capacity(4);
@@ -295,7 +295,7 @@ pub(crate) async fn settle(client: &Arc<Client>) {
 /// The session lives on without a connection until it is resumed, ended, or forgotten.
 async fn hibernate(driven: Driven) {
     let client = driven.client.clone();
-    let patience = client.server.config.hibernation;
+    let patience = client.server.config.get().hibernation;
     tracing::debug!(jid = %client.jid, "hibernates");
     tokio::select! {
         () = client.taken.notified() => return,

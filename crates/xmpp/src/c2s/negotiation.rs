@@ -315,7 +315,7 @@ impl Negotiation {
 
     /// XEP-0478 §3.
     fn limits(&self, member: bool) -> Element {
-        let config = &self.server.config;
+        let config = self.server.config.get();
         let now = if member {
             config.member
         } else {

@@ -78,7 +78,7 @@ async fn preauth(stream: &mut Negotiation, el: &Element) -> Result<(), StanzaErr
 }
 
 fn may(stream: &Negotiation) -> Result<(), StanzaError> {
-    if stream.server.config.registration || stream.signup.shown.is_some() {
+    if stream.server.config.get().registration || stream.signup.shown.is_some() {
         return Ok(());
     }
     Err(StanzaError::new(Condition::NotAllowed).with_text(BY_INVITATION))

@@ -120,7 +120,7 @@ pub async fn enabled(client: &Arc<Client>, el: &Element) -> Element {
 /// `<enabled/>`; what the client sends is counted from here.
 async fn prepare(client: &Arc<Client>, el: &Element) -> Element {
     let wanted = matches!(el.get("resume"), Some("true" | "1"));
-    let patience = client.server.config.hibernation;
+    let patience = client.server.config.get().hibernation;
     let mut enabled = Element::new(ns::SM, "enabled");
     if wanted && !patience.is_zero() {
         let secret = client.node.clock().random();

@@ -20,7 +20,7 @@ pub const ALL: &[Command] = &[
     Command {
         node: ns::INVITE,
         name: "Invite somebody",
-        may: |client| client.server.config.inviters != Inviters::Nobody,
+        may: |client| client.server.config.get().inviters != Inviters::Nobody,
         ask: None,
         run: |client, _| Box::pin(invite(client)),
     },
@@ -37,7 +37,7 @@ pub const ALL: &[Command] = &[
 fn may_promise(client: &Client) -> bool {
     let account = client.node.account(&client.account);
     let account = account.ok().flatten();
-    account.is_some_and(|a| client.server.config.inviters.include(&a))
+    account.is_some_and(|a| client.server.config.get().inviters.include(&a))
 }
 
 /// §5.1: a contact; with an account, where this one may offer that.
@@ -78,7 +78,7 @@ async fn promise(client: Arc<Client>, form: Submitted) -> Result<Done, StanzaErr
 }
 
 async fn made(client: &Client, offer: Offer) -> Result<Done, StanzaError> {
-    let days = i64::from(client.server.config.invitation_days);
+    let days = i64::from(client.server.config.get().invitation_days);
     let until = Timestamp(client.node.now().0 + days * DAY_MS);
     let offer = Offer {
         uses: Some(1),

@@ -89,7 +89,7 @@ pub fn outgoing(server: &Arc<Server>, row: &OutboxRow, event: &Event) -> Out {
         .children(children)
         .child(origin);
     // In one stanza what it says is bounded, whatever core let through.
-    if Payload::of(&message).bytes().len() > server.config.member.stanza_bytes {
+    if Payload::of(&message).bytes().len() > server.config.get().member.stanza_bytes {
         return Out::Done(Delivery::Refused("it is too long".into()));
     }
     Out::Send(message)

@@ -75,7 +75,7 @@ fn query(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
         if !iq.set {
             return Ok(Some(request::form()));
         }
-        let request = Request::read(&iq.child, client.server.config.archive_page)?;
+        let request = Request::read(&iq.child, client.server.config.get().archive_page)?;
         client.state.lock().read_archive = true;
         settled(&client).await;
         let with = match &request.with {

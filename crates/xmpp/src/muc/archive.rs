@@ -33,7 +33,7 @@ pub fn query(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
             return Ok(Some(request::form()));
         }
         Rooms::ready(&client.server).await?;
-        let request = Request::read(&iq.child, client.server.config.archive_page)?;
+        let request = Request::read(&iq.child, client.server.config.get().archive_page)?;
         settled(&client).await;
         let with = match &request.with {
             None => None,

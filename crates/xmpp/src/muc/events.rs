@@ -372,8 +372,8 @@ fn sent_elsewhere(client: &Client, announced: &Announced) {
     let (mut shell, children, extra) = spoken.parts();
     shell.set("from", client.jid.to_str());
     shell.set("to", to);
-    let limits = &client.server.config.member;
-    if let Ok(nodes) = Payload::from_stored(children).nodes(ns::CLIENT, limits) {
+    let limits = client.server.config.get().member;
+    if let Ok(nodes) = Payload::from_stored(children).nodes(ns::CLIENT, &limits) {
         for node in nodes {
             shell.push_node(node);
         }

@@ -112,7 +112,7 @@ fn kept_continue(client: &Client, announced: &Announced) -> Option<Element> {
     let native = announced.event.native.as_ref()?;
     let ours = native.protocol == Protocol::Xmpp;
     let payload = ours.then(|| Payload::from_stored(native.bytes.clone()))?;
-    let nodes = payload.nodes(ns::CLIENT, &client.server.config.member);
+    let nodes = payload.nodes(ns::CLIENT, &client.server.config.get().member);
     let mut message = Element::new(ns::CLIENT, "message");
     for node in nodes.ok()? {
         message.push_node(node);

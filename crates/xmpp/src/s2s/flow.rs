@@ -26,7 +26,7 @@ const IN_HAND: usize = 1024;
 const UNACKED: usize = 1024;
 
 fn link_config(federation: &Federation) -> LinkConfig {
-    let config = &federation.config;
+    let config = federation.config.get();
     LinkConfig {
         max_input: 64 * 1024,
         max_output: config.peer.stanza_bytes * 8,
@@ -103,7 +103,7 @@ async fn negotiate(
     remote: &Str,
     purpose: Purpose,
 ) -> Result<Outcome, Failure> {
-    let patience = federation.config.negotiation;
+    let patience = federation.config.get().negotiation;
     let slow = || Failure::Unreachable(format!("{remote} took too long"));
     let work = Box::pin(negotiating(federation, local, remote, purpose));
     tokio::select! {
@@ -119,7 +119,8 @@ async fn negotiating(
     purpose: Purpose,
 ) -> Result<Outcome, Failure> {
     let name = ascii(remote);
-    let dialed = federation.ways.dialer.connect(&name, &SERVICE).await;
+    let ways = federation.ways.get();
+    let dialed = ways.dialer.connect(&name, &SERVICE).await;
     let dialed = dialed.map_err(|error| {
         if error.is_final() {
             Failure::NoServer(error.to_string())
@@ -129,7 +130,7 @@ async fn negotiating(
     })?;
     let broke = |e: &dyn std::fmt::Display| Failure::Unreachable(format!("{remote}: {e}"));
     let mut machine = Outgoing::new(
-        federation.config.clone(),
+        federation.config.get(),
         federation.secret.clone(),
         local.clone(),
         remote.clone(),
@@ -137,7 +138,7 @@ async fn negotiating(
     );
     let config = link_config(federation);
     let mut link = if dialed.direct_tls {
-        let secured = federation.ways.tls.handshake(dialed.stream, &name, true);
+        let secured = ways.tls.handshake(dialed.stream, &name, true);
         let (stream, shown) = secured.await.map_err(|e| broke(&e))?;
         machine.secured(federation.proves(&shown.chain, remote));
         Link::new(stream, config)
@@ -145,7 +146,7 @@ async fn negotiating(
         machine.open();
         Link::new(Stream::Plain(dialed.stream), config)
     };
-    let mut parser = StreamParser::new(federation.config.stranger).between_servers();
+    let mut parser = StreamParser::new(federation.config.get().stranger).between_servers();
     loop {
         for piece in machine.take_output() {
             link.queue(piece).map_err(|e| broke(&e))?;
@@ -173,13 +174,13 @@ async fn negotiating(
                 let Stream::Plain(tcp) = stream else {
                     return Err(broke(&"TLS twice"));
                 };
-                let secured = federation.ways.tls.handshake(tcp, &name, false);
+                let secured = ways.tls.handshake(tcp, &name, false);
                 let (stream, shown) = secured.await.map_err(|e| broke(&e))?;
                 machine.secured(federation.proves(&shown.chain, remote));
                 link = Link::new(stream, config);
             }
             outgoing::Step::Ready(agreed) => {
-                parser.set_limits(federation.config.peer);
+                parser.set_limits(federation.config.get().peer);
                 return Ok(Outcome::Ready(Box::new(Opened {
                     link,
                     parser,
@@ -238,7 +239,7 @@ pub async fn serve(server: Arc<Server>, connection: Connection) {
         server: server.clone(),
     };
     let machine = Incoming::new(
-        federation.config.clone(),
+        federation.config.get(),
         federation.secret.clone(),
         house,
         Str::new(server.domain().as_str()),
@@ -246,7 +247,7 @@ pub async fn serve(server: Arc<Server>, connection: Connection) {
         peer.can_start_tls(),
     );
     let config = link_config(&federation);
-    let parser = StreamParser::new(federation.config.stranger).between_servers();
+    let parser = StreamParser::new(federation.config.get().stranger).between_servers();
     let mut flow = Flow {
         head: Head::In(Box::new(machine)),
         link: Some(Link::new(stream, config)),
@@ -302,7 +303,7 @@ enum On {
 impl Flow {
     async fn run(&mut self, mut client: Option<Client>) {
         let (verdicts, mut heard) = mpsc::channel::<Verdict>(8);
-        let config = self.federation.config.clone();
+        let config = self.federation.config.get();
         let shutdown = self.federation.down.clone();
         let begun = Instant::now();
         let mut last = begun;
@@ -582,7 +583,7 @@ impl Flow {
 
     /// The peer proved a domain: it may say more, is alive, and may be spoken to here.
     fn proven(&mut self, local: &Str, remote: &Str, both_ways: bool) {
-        let config = &self.federation.config;
+        let config = self.federation.config.get();
         if !self.proved.insert((local.clone(), remote.clone())) {
             return;
         }

@@ -47,6 +47,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use sammen_core::outbox;
+use sammen_core::setting::Setting;
 use sammen_net::CancellationToken;
 use sammen_net::dial::{ClientTls, Dialer, Service, Trust};
 
@@ -82,8 +83,8 @@ pub struct Ways {
 
 /// Federation of one node.
 pub struct Federation {
-    pub(crate) config: Arc<Config>,
-    pub(crate) ways: Ways,
+    pub(crate) config: Setting<Config>,
+    pub(crate) ways: Setting<Ways>,
     pub(crate) secret: Secret,
     bound: OnceLock<Bound>,
     peers: Mutex<HashMap<(Str, Str), Arc<Peer>>>,
@@ -103,14 +104,20 @@ impl Federation {
     pub fn new(config: Config, ways: Ways) -> Arc<Self> {
         let random: [u8; 32] = rand::random();
         Arc::new(Self {
-            config: Arc::new(config),
-            ways,
+            config: Setting::new(config),
+            ways: Setting::new(ways),
             secret: Secret::new(&random),
             bound: OnceLock::new(),
             peers: Mutex::default(),
             visitors: Visitors::default(),
             down: CancellationToken::new(),
         })
+    }
+
+    /// Other settings, and other ways to find and trust servers, from now on. Streams that exist go on as they are.
+    pub fn reconfigure(&self, config: Config, ways: Ways) {
+        self.config.set(config);
+        self.ways.set(ways);
     }
 
     /// The node runs. Call it on the runtime that its streams shall live on.
@@ -164,6 +171,7 @@ impl Federation {
     ) -> Result<(), String> {
         let name = ascii(domain);
         self.ways
+            .get()
             .trust
             .verify(chain, &name, self.now())
             .map_err(|e| e.to_string())
@@ -199,7 +207,7 @@ impl Federation {
     }
 
     pub(crate) fn enqueue(self: &Arc<Self>, local: &str, remote: &str, item: Item) {
-        if !self.config.speaks_with(remote) {
+        if !self.config.get().speaks_with(remote) {
             return self.fail(item, &Failure::Forbidden);
         }
         match self.peer(local, remote) {
@@ -215,10 +223,10 @@ impl Federation {
         if let Some(peer) = peers.get(&key) {
             return Some(peer.clone());
         }
-        if peers.len() >= self.config.peers {
+        if peers.len() >= self.config.get().peers {
             let now = tokio::time::Instant::now();
             peers.retain(|_, peer| !peer.is_idle(now));
-            if peers.len() >= self.config.peers {
+            if peers.len() >= self.config.get().peers {
                 return None;
             }
         }

@@ -44,9 +44,16 @@ impl Network for Port {
             let jid = Jid::new(typed).ok()?;
             jid.local()?;
             let domain = ascii(jid.domain());
-            let found = self.0.ways.dialer.targets(&domain, &SERVICE).await.ok()?;
+            let found = self
+                .0
+                .ways
+                .get()
+                .dialer
+                .targets(&domain, &SERVICE)
+                .await
+                .ok()?;
             let address = Address::remote(&name(), jid.bare_str()).ok()?;
-            (!found.is_empty() && self.0.config.speaks_with(jid.domain())).then_some(Reach {
+            (!found.is_empty() && self.0.config.get().speaks_with(jid.domain())).then_some(Reach {
                 network: name(),
                 address,
                 confirmed: false,
@@ -90,7 +97,8 @@ impl Network for Port {
                 Err(_) => Failure::Lost,
             };
             let waited = now.0.saturating_sub(row.created.0);
-            let patience = i64::try_from(self.0.config.give_up.as_millis()).unwrap_or(i64::MAX);
+            let patience =
+                i64::try_from(self.0.config.get().give_up.as_millis()).unwrap_or(i64::MAX);
             if why.is_final() || waited >= patience {
                 if room {
                     return Delivery::Refused(why.words());

@@ -53,7 +53,7 @@ impl Peer {
 
     /// Sends, or lets it wait for a stream that is opened then.
     pub fn send(self: &Arc<Self>, federation: &Arc<Federation>, item: Item) {
-        let most = federation.config.waiting_bytes;
+        let most = federation.config.get().waiting_bytes;
         let mut state = self.state.lock();
         let item = match &state.line {
             Line::Up(pipe) => match pipe.push(item, most) {
@@ -121,7 +121,7 @@ impl Peer {
 
     /// No stream came about.
     pub fn failed(&self, federation: &Arc<Federation>, why: Failure) {
-        let (first, longest) = federation.config.pause;
+        let (first, longest) = federation.config.get().pause;
         let waiting = {
             let mut state = self.state.lock();
             // The peer may have opened one meanwhile that goes both ways.

@@ -148,7 +148,7 @@ impl Visitors {
                 return Some(inbox.clone());
             }
         }
-        if !all.has_room(from, &federation.config) {
+        if !all.has_room(from, &federation.config.get()) {
             return None;
         }
         let (inbox, received) = mpsc::channel(INBOX);

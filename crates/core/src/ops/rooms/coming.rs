@@ -20,7 +20,7 @@ pub fn create(
         return Err(Refusal::NotFound);
     }
     if matches!(who, Principal::Of(a) if !a.is_account())
-        || (matches!(who, Principal::Of(_)) && !tx.shared.rooms_by_anyone)
+        || (matches!(who, Principal::Of(_)) && !tx.rules.rooms_by_anyone)
     {
         return Err(Refusal::Forbidden("you may not make rooms here"));
     }

@@ -100,7 +100,7 @@ pub(super) fn check_peer(
 /// Whether the author is a stranger to the peer: the first messages wait as a contact request.
 pub fn is_stranger(tx: &Tx<'_>, author: &Address, theirs: &crate::contact::Contact) -> bool {
     let trusted = theirs.accepted || theirs.seen || theirs.sees || theirs.asked || theirs.listed;
-    let colleague = author.is_account() && !tx.shared.requests_between_accounts;
+    let colleague = author.is_account() && !tx.rules.requests_between_accounts;
     !trusted && !colleague
 }
 
@@ -208,7 +208,7 @@ pub(super) fn accept_request(
         return Ok(());
     }
     let mut contact = tx.contact(author, &peer)?;
-    let colleague = peer.is_account() && !tx.shared.requests_between_accounts;
+    let colleague = peer.is_account() && !tx.rules.requests_between_accounts;
     if contact.accepted || contact.listed || contact.sees || contact.seen || colleague {
         return Ok(());
     }
