@@ -389,10 +389,12 @@ async fn state(s: &mut Session, change: &Arc<StateChange>) {
     match &**change {
         StateChange::Occupant(change) => {
             s.own_event = change.origin == Some(s.id());
-            occupancy::occupant(s, change);
+            occupancy::occupant(s, change).await;
             s.own_event = false;
         }
-        StateChange::Presence { account, .. } => crate::commands::monitor::presence(s, account),
+        StateChange::Presence { account, .. } => {
+            crate::commands::monitor::presence(s, account).await;
+        }
         StateChange::Typing {
             convo,
             who,
@@ -425,7 +427,9 @@ async fn state(s: &mut Session, change: &Arc<StateChange>) {
                 "{nick} asks to see when you are here: /quote CONTACT ALLOW {nick}, or CONTACT DENY {nick}"
             ));
         }
-        StateChange::Contact { contact, .. } => crate::commands::monitor::presence(s, contact),
+        StateChange::Contact { contact, .. } => {
+            crate::commands::monitor::presence(s, contact).await;
+        }
         StateChange::SignedIn { device } => {
             let what = device
                 .label

@@ -13,7 +13,7 @@ use crate::wire::caps::Cap;
 use crate::wire::tags::names;
 
 /// Standing, presence and occupancy in a room. Joining and leaving are events of the log and shown as such.
-pub(crate) fn occupant(s: &mut Session, change: &OccupantChange) {
+pub(crate) async fn occupant(s: &mut Session, change: &OccupantChange) {
     let id = change.convo.id();
     let Some(inside) = s.me().rooms.get(&id) else {
         return;
@@ -58,7 +58,7 @@ pub(crate) fn occupant(s: &mut Session, change: &OccupantChange) {
     }
     // Who is in a room with someone sees when they are here, contact or not.
     if !own {
-        crate::commands::monitor::presence(s, &change.who);
+        crate::commands::monitor::presence(s, &change.who).await;
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Registration {
     pub subscribed: Vec<String>,
     /// Metadata that was set before it was known who comes in.
     pub metadata: Vec<(String, Option<String>)>,
+    /// How much of that this session may change and ask for.
+    pub pace: crate::commands::metadata::Pace,
     /// Counts as a connection that nobody knows (LUSERS).
     pub stranger: Option<Arc<()>>,
 }
@@ -68,6 +70,7 @@ impl Registration {
             reacts: false,
             subscribed: Vec::new(),
             metadata: Vec::new(),
+            pace: crate::commands::metadata::Pace::new(now),
             stranger: Some(strangers.clone()),
         }
     }

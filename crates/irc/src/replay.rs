@@ -115,7 +115,7 @@ pub(crate) async fn enter(s: &mut Session, rooms: Vec<ConversationId>) {
     match written.await {
         Ok(entrances) => {
             for entrance in entrances {
-                show(s, &entrance);
+                show(s, &entrance).await;
             }
         }
         Err(refusal) => s.notice(&format!("Your rooms could not be entered: {refusal}")),
@@ -142,7 +142,7 @@ pub(crate) fn enter_in(
 }
 
 /// JOIN, topic, read marker and names of a room that the session has come into.
-pub(crate) fn show(s: &mut Session, entrance: &Entrance) {
+pub(crate) async fn show(s: &mut Session, entrance: &Entrance) {
     let convo = &entrance.entered.convo;
     let Some(room) = convo.conversation.room() else {
         return;
@@ -166,6 +166,7 @@ pub(crate) fn show(s: &mut Session, entrance: &Entrance) {
         return;
     }
     appear(s, convo, &channel, entrance.read);
+    crate::commands::metadata::entered(s, convo).await;
 }
 
 /// The lines of coming in.

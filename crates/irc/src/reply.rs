@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::session::Session;
 use crate::wire::caps::Cap;
 use crate::wire::standard::{Severity, StandardReply};
-use crate::wire::{Line, Numeric, tags};
+use crate::wire::{Line, Numeric, multiline, tags};
 
 /// The lines of an answer to a labelled command, until it is whole.
 pub(crate) struct Capture {
@@ -81,6 +81,38 @@ impl Session {
     pub(crate) fn numeric_bare(&mut self, numeric: Numeric, middle: &[&str]) {
         let line = self.numeric_line(numeric, middle);
         self.reply(line);
+    }
+
+    /// A text for people at the end of a line, on as many lines as it takes.
+    pub(crate) fn said(&mut self, begin: &Line, text: &str) {
+        for piece in multiline::split(text, begin.room().saturating_sub(2)) {
+            self.reply(begin.clone().trailing(piece.text));
+        }
+    }
+
+    /// A list as the text of as many numerics as it takes; none for none.
+    pub(crate) fn numeric_list(
+        &mut self,
+        numeric: Numeric,
+        middle: &[&str],
+        words: &[String],
+        between: char,
+    ) {
+        let room = self.numeric_line(numeric, middle).room().saturating_sub(2);
+        let mut list = String::new();
+        for word in words {
+            if !list.is_empty() && list.len() + 1 + word.len() > room {
+                self.numeric(numeric, middle, &list);
+                list.clear();
+            }
+            if !list.is_empty() {
+                list.push(between);
+            }
+            list.push_str(word);
+        }
+        if !list.is_empty() {
+            self.numeric(numeric, middle, &list);
+        }
     }
 
     pub(crate) fn numeric_line(&self, numeric: Numeric, middle: &[&str]) -> Line {

@@ -11,6 +11,7 @@ use sammen_net::accounts::Accounts;
 use sammen_net::files::UnderWay;
 use sammen_net::sasl::Policy;
 
+use crate::commands::metadata;
 use crate::config::Config;
 use crate::modes;
 use crate::names::Names;
@@ -146,9 +147,10 @@ impl Server {
         values.set(
             Cap::Metadata2,
             format!(
-                "before-connect,max-subs={},max-keys={}",
-                crate::commands::metadata::MAX_SUBS,
-                crate::commands::metadata::MAX_KEYS
+                "before-connect,max-subs={},max-keys={},max-value-bytes={}",
+                metadata::MAX_SUBS,
+                metadata::MAX_KEYS,
+                metadata::MAX_VALUE
             ),
         );
         (caps, values)

@@ -41,13 +41,14 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
         let text = "No such batch";
         return s.fail("BATCH", codes::MULTILINE_INVALID, &[], text);
     };
+    // The label is the batch's, whatever becomes of it.
+    s.answering(open.label);
     if open.lost {
         return;
     }
     match open.joiner.finish() {
         Ok(text) => {
             let verb = open.verb.unwrap_or(Verb::Privmsg);
-            s.answering(open.label);
             say(s, verb, &open.target, &text, &open.tags).await;
         }
         Err(error) => refuse(s, error),

@@ -1,12 +1,11 @@
 //! draft/chathistory: LATEST, BEFORE, AFTER, AROUND, BETWEEN, TARGETS over core's history, with its permissions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sammen_core::history::Scope;
 use sammen_core::store::{Anchor, HistoryQuery, Kinds};
-use sammen_core::{
-    Content, Convo, Event, EventId, Outcome, Pos, Refusal, Seq, Timestamp, event::RelationKind,
-};
+use sammen_core::{Address, Content, Convo, Event, EventId, Outcome, Pos, Refusal, Seq, Timestamp};
 
 use crate::session::Session;
 use crate::translate::out::{self, View};
@@ -258,13 +257,19 @@ async fn send(s: &mut Session, target: &str, convo: Option<Arc<Convo>>, events: 
     let server = s.server.clone();
     let mut bytes = 0;
     if let Some(convo) = convo {
+        let shown = s.has(Cap::EventPlayback) && s.has(Cap::MessageTags);
+        let mut before = if shown {
+            earlier_reactions(s, &events).await
+        } else {
+            HashMap::new()
+        };
         for event in events {
             let lines = if let Content::Reaction { keys } = &event.content {
                 // Without event-playback history holds PRIVMSG and NOTICE only.
-                if !s.has(Cap::EventPlayback) || !s.has(Cap::MessageTags) {
+                if !shown {
                     continue;
                 }
-                let before = earlier_reaction(s, &event).await;
+                let before = before.remove(&event.seq).unwrap_or_default();
                 let change = Reactions::between(&before, keys);
                 reaction::render(
                     &server,
@@ -301,24 +306,30 @@ fn playable(s: &Session, event: &Event) -> bool {
     }
 }
 
-async fn earlier_reaction(s: &Session, event: &Arc<Event>) -> Vec<String> {
-    let event = event.clone();
+/// What somebody's reactions to a message were before each event that changed them. One reading a message, however often
+/// people changed their minds about it.
+async fn earlier_reactions(s: &Session, events: &[Arc<Event>]) -> HashMap<Seq, Vec<String>> {
+    let is_one = |e: &&Arc<Event>| matches!(e.content, Content::Reaction { .. });
+    let events: Vec<_> = events.iter().filter(is_one).cloned().collect();
+    if events.is_empty() {
+        return HashMap::new();
+    }
     let read = s.server.node.read(move |node| {
-        let Some(target) = event.target() else {
-            return Ok(Vec::new());
-        };
-        let related = node.store().relations(target, 10_000)?;
-        let before = related.iter().rev().find(|e| {
-            e.seq < event.seq
-                && e.author == event.author
-                && e.relation
-                    .as_ref()
-                    .is_some_and(|r| r.kind == RelationKind::Reaction)
-        });
-        Ok(match before.map(|e| &e.content) {
-            Some(Content::Reaction { keys }) => keys.clone(),
-            _ => Vec::new(),
-        })
+        let mut out = HashMap::new();
+        let mut targets: Vec<EventId> = events.iter().filter_map(|e| e.target()).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        for target in targets {
+            let mut now: HashMap<Address, Vec<String>> = HashMap::new();
+            for related in node.store().relations(target, 10_000)? {
+                let Content::Reaction { keys } = &related.content else {
+                    continue;
+                };
+                let earlier = now.insert(related.author.clone(), keys.clone());
+                out.insert(related.seq, earlier.unwrap_or_default());
+            }
+        }
+        Ok(out)
     });
     read.await.unwrap_or_default()
 }

@@ -40,6 +40,7 @@ pub(crate) async fn cap(s: &mut Session, m: &Message<'_>) {
             let asked = CapRequest::parse(list, offered);
             // What CAP LS 302 switched on stays on.
             let asked = asked.filter(|r| !(s.v302 && r.remove.has(Cap::CapNotify)));
+            let before = s.caps;
             let answer = match asked {
                 Some(request) => {
                     s.caps = request.apply(s.caps);
@@ -53,6 +54,9 @@ pub(crate) async fn cap(s: &mut Session, m: &Message<'_>) {
                 .param(answer)
                 .trailing(list);
             s.reply(line);
+            if s.me.is_some() && !before.has(Cap::Metadata2) {
+                super::metadata::own(s).await;
+            }
         }
         CapCommand::End => {
             s.registration.negotiating = false;

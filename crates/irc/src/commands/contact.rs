@@ -12,18 +12,12 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     let words: Vec<String> = m.words(0).take(3).map(str::to_owned).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let text = run(s, &words).await;
-    let line = s
-        .server_line("NOTE")
-        .param("CONTACT")
-        .param("DONE")
-        .trailing(&text);
-    if s.has(crate::wire::caps::Cap::StandardReplies) {
-        s.reply(line);
+    let line = if s.has(crate::wire::caps::Cap::StandardReplies) {
+        s.server_line("NOTE").param("CONTACT").param("DONE")
     } else {
-        let nick = s.me().nick.clone();
-        let line = s.server_line("NOTICE").param(nick).trailing(text);
-        s.reply(line);
-    }
+        s.server_line("NOTICE").param(s.me().nick.clone())
+    };
+    s.said(&line, &text);
 }
 
 /// Does what the words say; the answer is for people.

@@ -24,7 +24,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     match written.await {
         Ok(_) => {
             s.numeric_bare(Numeric::RPL_INVITING, &[nick, channel]);
-            if let Some(Some(text)) = s.server.presence(&who) {
+            if let Some(Some(text)) = s.server.presence(&who).filter(|_| s.may_see(&who)) {
                 s.numeric(Numeric::RPL_AWAY, &[nick], &text);
             }
         }

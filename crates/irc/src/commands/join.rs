@@ -67,7 +67,7 @@ async fn one(s: &mut Session, channel: &str, key: Option<String>, leads_on: bool
         replay::enter_in(tx, id, &me, convo.id(), shown)
     });
     match written.await {
-        Ok(entrance) => replay::show(s, &entrance),
+        Ok(entrance) => replay::show(s, &entrance).await,
         // draft/channel-rename: the name of before leads on.
         Err(Refusal::Gone(Some(now))) if now.is_room() => {
             let (now, text) = (s.server.names.channel(&now), "The channel has been renamed");
@@ -96,7 +96,7 @@ async fn elsewhere(s: &mut Session, channel: &str, room: &Address, key: Option<S
         Err(refusal) => Err(refusal),
     };
     match written {
-        Ok(entrance) => replay::show(s, &entrance),
+        Ok(entrance) => replay::show(s, &entrance).await,
         Err(refusal) => s.refuse(&refusal, channel),
     }
 }

@@ -39,9 +39,15 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
         s.numeric(Numeric::ERR_INVALIDMODEPARAM, &middle, text);
     }
     let mut settings: Vec<ModeChange> = Vec::new();
+    let mut listed = Vec::new();
     for change in parsed.changes {
         match (change.kind, &change.arg) {
-            (ModeKind::List, None) => list(s, &convo, &channel, change.mode),
+            // Each list once, however often it was asked for.
+            (ModeKind::List, None) if listed.contains(&change.mode) => {}
+            (ModeKind::List, None) => {
+                listed.push(change.mode);
+                list(s, &convo, &channel, change.mode);
+            }
             (ModeKind::Prefix, Some(nick)) => rank(s, &convo, &channel, &change, nick).await,
             (ModeKind::List, Some(mask)) => match one_person(s, mask) {
                 Some(who) if change.mode == 'b' => {

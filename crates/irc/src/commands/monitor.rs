@@ -9,7 +9,15 @@ use crate::wire::{Line, Message, Numeric};
 
 pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     match m.text(0).unwrap_or("") {
-        "+" => add(s, m.text(1).unwrap_or("")),
+        "+" | "-" if m.text(1).is_none_or(str::is_empty) => {
+            let text = "Not enough parameters";
+            s.numeric(Numeric::ERR_NEEDMOREPARAMS, &["MONITOR"], text);
+        }
+        "+" => {
+            for who in add(s, m.text(1).unwrap_or("")) {
+                super::metadata::came(s, &who).await;
+            }
+        }
         "-" => {
             for nick in m.text(1).unwrap_or("").split(',') {
                 if let Some(who) = s.server.names.person(nick) {
@@ -34,15 +42,21 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
             let all: Vec<_> = s.me().monitor.iter().map(|w| w.who.clone()).collect();
             tell(s, &all);
         }
-        _ => {}
+        other => s.numeric(
+            Numeric::ERR_UNKNOWNERROR,
+            &["MONITOR", other],
+            "Unknown subcommand",
+        ),
     }
 }
 
-fn add(s: &mut Session, nicks: &str) {
+/// Returns those who are new on the list and here.
+fn add(s: &mut Session, nicks: &str) -> Vec<Address> {
     let most = s.server.config().monitor;
     let mut new = Vec::new();
     let mut unknown = Vec::new();
-    for nick in nicks.split(',').filter(|n| !n.is_empty()) {
+    let nicks: Vec<&str> = nicks.split(',').filter(|n| !n.is_empty()).collect();
+    for (at, nick) in nicks.iter().copied().enumerate() {
         let Some(who) = s.server.names.person(nick) else {
             unknown.push(nick.to_owned());
             continue;
@@ -52,11 +66,9 @@ fn add(s: &mut Session, nicks: &str) {
         }
         if s.me().monitor.len() >= most {
             let limit = most.to_string();
-            s.numeric(
-                Numeric::ERR_MONLISTFULL,
-                &[&limit, nick],
-                "Monitor list is full.",
-            );
+            let left = nicks.get(at..).unwrap_or_default().join(",");
+            let text = "Monitor list is full.";
+            s.numeric(Numeric::ERR_MONLISTFULL, &[&limit, &left], text);
             break;
         }
         let id = s.id();
@@ -73,6 +85,11 @@ fn add(s: &mut Session, nicks: &str) {
     if !unknown.is_empty() {
         lists(s, Numeric::RPL_MONOFFLINE, &unknown);
     }
+    new.retain(|who| {
+        let watched = s.me().monitor.iter().find(|w| w.who == *who);
+        watched.is_some_and(|w| w.told.is_some())
+    });
+    new
 }
 
 /// Someone on a MONITOR list.
@@ -122,44 +139,37 @@ fn tell(s: &mut Session, people: &[Address]) {
     lists(s, Numeric::RPL_MONOFFLINE, &gone);
 }
 
-/// A list as lines that fit.
 fn lists(s: &mut Session, numeric: Numeric, words: &[String]) {
-    let room = s.numeric_line(numeric, &[]).room().saturating_sub(2);
-    let mut list = String::new();
-    for word in words {
-        if !list.is_empty() && list.len() + 1 + word.len() > room {
-            s.numeric(numeric, &[], &list);
-            list.clear();
-        }
-        if !list.is_empty() {
-            list.push(',');
-        }
-        list.push_str(word);
-    }
-    if !list.is_empty() {
-        s.numeric(numeric, &[], &list);
-    }
+    s.numeric_list(numeric, &[], words, ',');
 }
 
 /// The presence of someone changed: told to those who monitor them.
-pub(crate) fn presence(s: &mut Session, who: &Address) {
+pub(crate) async fn presence(s: &mut Session, who: &Address) {
+    if changed(s, who) {
+        super::metadata::came(s, who).await;
+    }
+}
+
+/// Whether they have come.
+fn changed(s: &mut Session, who: &Address) -> bool {
     let Some(at) = s.me().monitor.iter().position(|w| w.who == *who) else {
-        return;
+        return false;
     };
     let now = s.server.presence(who).filter(|_| s.may_see(who));
     let away = now.as_ref().map(Option::is_some);
     let Some(watched) = s.me_mut().monitor.get_mut(at) else {
-        return;
+        return false;
     };
     let told = std::mem::replace(&mut watched.told, away);
     if told == away {
-        return;
+        return false;
     }
     let mask = s.server.names.mask(who);
     let Some(text) = now else {
         let nick = s.server.names.nick(who);
         let line = s.numeric_line(Numeric::RPL_MONOFFLINE, &[]).trailing(nick);
-        return s.emit_line(line);
+        s.emit_line(line);
+        return false;
     };
     if told.is_none() {
         let line = s.numeric_line(Numeric::RPL_MONONLINE, &[]).trailing(&mask);
@@ -175,6 +185,7 @@ pub(crate) fn presence(s: &mut Session, who: &Address) {
             None => line,
         });
     }
+    told.is_none()
 }
 
 impl Session {

@@ -268,6 +268,12 @@ async fn ctcp(s: &mut Session, verb: Verb, target: &str, text: &str, place: &Pla
         let numeric = crate::refusal::for_message(&refusal, target.contains('#'));
         return s.numeric(numeric, &[target], &refusal.to_string());
     }
+    // Programs answer by themselves: it would tell those who may not see it that somebody is here.
+    if let (Target::Direct(person), Verb::Privmsg) = (&place.to, verb)
+        && !s.may_see(person)
+    {
+        return;
+    }
     let own = s.id();
     s.server.node.live(|live| {
         let sessions: Vec<_> = match &place.to {

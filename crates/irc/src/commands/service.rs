@@ -51,7 +51,6 @@ pub(crate) async fn words(s: &mut Session, service: &str, text: &str) {
     let host = s.server.name.clone();
     let line = Line::new(format!("{service}!sammen@{host}"))
         .cmd("NOTICE")
-        .param(nick)
-        .trailing(answer);
-    s.reply(line);
+        .param(nick);
+    s.said(&line, &answer);
 }

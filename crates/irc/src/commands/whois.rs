@@ -38,9 +38,7 @@ fn tell(s: &mut Session, who: &Address) {
     let visible = s.may_see(who);
     if visible {
         let channels = common_channels(s, who);
-        if !channels.is_empty() {
-            s.numeric(Numeric::RPL_WHOISCHANNELS, &[&nick], &channels.join(" "));
-        }
+        s.numeric_list(Numeric::RPL_WHOISCHANNELS, &[&nick], &channels, ' ');
     }
     let network = server.config().network.clone();
     s.numeric(Numeric::RPL_WHOISSERVER, &[&nick, &server.name], &network);
@@ -127,8 +125,17 @@ impl Session {
         })
     }
 
+    /// Whether this account may know when someone was here and wrote: they say so (`last-seen`), on every protocol.
+    fn last_seen(&self, who: &Address) -> bool {
+        let account = self.server.node.account(who).ok().flatten();
+        *who == self.me().account || account.is_none_or(|a| a.switches.last_seen)
+    }
+
     /// Seconds since someone wrote last on IRC.
     pub(crate) fn idle_seconds(&self, who: &Address) -> Option<i64> {
+        if !self.last_seen(who) {
+            return None;
+        }
         let active = |e: &Extra| e.active.load(std::sync::atomic::Ordering::Relaxed);
         let latest = self.extras(who, active).into_iter().max()?;
         Some((self.server.node.now().0 - latest).max(0) / 1000)
@@ -148,7 +155,8 @@ pub(crate) async fn whowas(s: &mut Session, m: &Message<'_>) {
         .filter(|n| *n > 0)
         .unwrap_or(10);
     let server = s.server.clone();
-    let who = server.names.person(asked).filter(|w| s.may_see(w));
+    let who = server.names.person(asked);
+    let who = who.filter(|w| s.may_see(w) && s.last_seen(w));
     let gone = who.map(|w| server.whowas(&w, most)).unwrap_or_default();
     if gone.is_empty() {
         let text = "There was no such nickname";

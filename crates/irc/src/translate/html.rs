@@ -116,8 +116,7 @@ pub fn to_codes(html: &str) -> String {
                     if let Some((_, before, _)) = open.drain(at..).next() {
                         style = before;
                     }
-                    let shown: String = runs.iter().map(|r| &*r.text).collect();
-                    if let Some(link) = link.filter(|l| !shown.ends_with(l.as_str())) {
+                    if let Some(link) = link.filter(|l| !ends_with(&runs, l)) {
                         push(&mut runs, &format!(" <{link}>"), style, quiet);
                     }
                 }
@@ -219,6 +218,17 @@ fn push(runs: &mut Vec<Run<'static>>, text: &str, style: Style, quiet: usize) {
             style,
         }),
     }
+}
+
+/// Whether the text so far ends so; only its end is looked at.
+fn ends_with(runs: &[Run<'_>], mut end: &str) -> bool {
+    for run in runs.iter().rev() {
+        match end.strip_suffix(&*run.text) {
+            Some(rest) => end = rest,
+            None => return run.text.ends_with(end),
+        }
+    }
+    end.is_empty()
 }
 
 fn line_end(runs: &mut Vec<Run<'static>>, always: bool) {

@@ -120,6 +120,9 @@ pub fn event(
     out
 }
 
+/// Lines of one message; apps of other protocols show all of it. More would be a flood, and too much for a connection.
+const MOST_LINES: usize = 250;
+
 /// One event on its way out.
 pub(super) struct Writer<'a> {
     pub server: &'a Server,
@@ -236,6 +239,10 @@ impl Writer<'_> {
                 }
             }
         }
+        if text.contains('\x01') {
+            // CTCP is asked of programs that are here, never by what is written down.
+            text.retain(|c| c != '\x01');
+        }
         if edit {
             text.insert_str(0, "* ");
         }
@@ -266,7 +273,16 @@ impl Writer<'_> {
             };
             return line.write_with(&self.tags(true), out);
         }
-        let pieces = multiline::split(text, room);
+        let mut pieces = multiline::split(text, room);
+        let left = pieces.len().saturating_sub(MOST_LINES);
+        let rest = format!("(and {left} lines more)");
+        if left > 0 {
+            pieces.truncate(MOST_LINES);
+            pieces.push(multiline::Piece {
+                text: &rest,
+                concat: false,
+            });
+        }
         if self.view.has(View::MULTILINE) && !emote {
             let reference = format!("m{}", self.event.id);
             let open = Line::new(&source)

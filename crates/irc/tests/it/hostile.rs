@@ -1,6 +1,9 @@
 //! Bad input: each gets the protocol's own error, and others are served on.
 
-use crate::world::{World, none, one};
+use sammen_core::ops::send::{self, Outgoing, Target};
+use sammen_core::{Content, Message, Principal, Protocol};
+
+use crate::world::{MODERN, World, address, none, one};
 
 #[tokio::test]
 async fn bad_lines_are_answered_and_cost_nothing_else() {
@@ -187,4 +190,98 @@ async fn who_reads_nothing_for_long_gets_each_message_once_and_in_order_afterwar
         })
         .collect();
     assert_eq!(heard, (0..MANY).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_message_of_thousands_of_lines_is_no_flood() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", "").await;
+    for person in [&mut alice, &mut bob] {
+        person.does("JOIN #town").await;
+    }
+    alice.syncs().await;
+    let room = world.server.names.room("#town").unwrap();
+    let id = world.node.room(&room).unwrap().unwrap().id();
+    // As an app of another protocol would say it.
+    let sent = world.node.write(move |tx| {
+        let text = "\u{1}x\n".repeat(20_000);
+        let content = Content::Message(Message::text(text.as_str()));
+        let out = Outgoing::new(Target::Conversation(id), content, Protocol::Xmpp);
+        send::send(tx, &Principal::Of(address("carol")), out)
+    });
+    assert!(sent.await.is_err(), "she is not in the room");
+    let mut carol = world.enters("carol", "").await;
+    carol.does("JOIN #town").await;
+    let sent = world.node.write(move |tx| {
+        let text = "\u{1}x\n".repeat(20_000);
+        let content = Content::Message(Message::text(text.as_str()));
+        let out = Outgoing::new(Target::Conversation(id), content, Protocol::Xmpp);
+        send::send(tx, &Principal::Of(address("carol")), out)
+    });
+    sent.await.unwrap();
+    for person in [&mut alice, &mut bob] {
+        let lines = person.syncs().await;
+        let said: Vec<_> = lines.iter().filter(|l| l.contains(" PRIVMSG ")).collect();
+        assert_eq!(said.len(), 251, "{:?}", said.first());
+        assert!(said[250].ends_with(" PRIVMSG #town :(and 19751 lines more)"));
+        none(&lines, "\u{1}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_told_once_however_often_it_was_asked_for() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    alice.does("JOIN #town").await;
+    alice.does("MODE #town +bb x!*@* y!*@*").await;
+    let lines = alice
+        .does(&format!("MODE #town {}", "be".repeat(150)))
+        .await;
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    one(&lines, " 368 ");
+    one(&lines, " 349 ");
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_answers_its_label() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    alice.does("JOIN #town").await;
+    for lines in [
+        ["@batch=a PRIVMSG #other :x", "BATCH -a"],
+        ["@batch=a NOTICE #town :", "BATCH -a"],
+    ] {
+        alice.sends("@label=7 BATCH +a draft/multiline #town").await;
+        for line in lines {
+            alice.sends(line).await;
+        }
+        let got = alice.syncs().await;
+        one(&got, "label=7");
+        one(&got, "FAIL BATCH MULTILINE_");
+    }
+}
+
+#[tokio::test]
+async fn long_answers_take_several_lines() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    let name = "x".repeat(50);
+    for n in 10..30 {
+        for person in [&mut alice, &mut bob] {
+            person.does(&format!("JOIN #{name}{n}")).await;
+        }
+    }
+    let lines = bob.does("WHOIS alice").await;
+    let told: Vec<&str> = lines
+        .iter()
+        .filter(|l| l.contains(" 319 "))
+        .flat_map(|l| l.rsplit_once(':').unwrap().1.split(' '))
+        .collect();
+    assert_eq!(told.len(), 20);
+    assert!(
+        told.iter()
+            .all(|c| c.ends_with(|c: char| c.is_ascii_digit()))
+    );
 }

@@ -10,6 +10,7 @@ mod filehost;
 mod history;
 mod hostile;
 mod messages;
+mod metadata;
 mod people;
 mod rooms;
 mod settings;

@@ -75,6 +75,8 @@ async fn formatting_and_client_tags_stay_between_irc_clients() {
         tag(one(&bob.syncs().await, "TAGMSG bob"), "+x/z"),
         Some("2")
     );
+    bob.does("CONTACT ALLOW alice").await;
+    alice.does("CONTACT ASK bob").await;
     alice.does("PRIVMSG bob :\x01VERSION\x01").await;
     one(&bob.syncs().await, "PRIVMSG bob :\x01VERSION\x01");
     // Talk between programs is nobody's history.

@@ -362,3 +362,58 @@ async fn a_passphrase_is_changed_only_by_who_knows_it() {
     again.signs_in("alice", "new-and-better", "").await;
     one(&again.syncs().await, " 001 ");
 }
+
+#[tokio::test]
+async fn who_does_not_say_when_they_were_last_seen_is_not_asked() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    one(&bob.does("WHOIS alice").await, " 317 bob alice ");
+    alice.does("PRIVMSG *sammen :settings last-seen off").await;
+    none(&bob.does("WHOIS alice").await, " 317 ");
+    one(&bob.does("WHO alice %nl").await, " 354 bob alice 0");
+    one(&alice.does("WHOIS alice").await, " 317 alice alice ");
+    alice.sends("QUIT").await;
+    alice.rest().await;
+    (&mut alice.task).await.unwrap();
+    one(&bob.does("WHOWAS alice").await, " 406 bob alice ");
+}
+
+#[tokio::test]
+async fn strangers_learn_of_nobody_that_they_are_here() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", MODERN).await;
+    alice.does("AWAY :at the lake").await;
+    bob.does("JOIN #den").await;
+    // An app would answer a CTCP by itself; what is not there would not either.
+    assert!(bob.does("PRIVMSG alice :\x01VERSION\x01").await.is_empty());
+    none(&alice.syncs().await, "VERSION");
+    let invited = bob.does("INVITE alice #den").await;
+    one(&invited, " 341 bob alice #den");
+    none(&invited, " 301 ");
+    alice.does("JOIN #den").await;
+    bob.does("PRIVMSG alice :\x01VERSION\x01").await;
+    one(&alice.syncs().await, "PRIVMSG alice :\x01VERSION\x01");
+    bob.syncs().await;
+    alice.does("NOTICE bob :\x01VERSION x\x01").await;
+    one(&bob.syncs().await, "NOTICE bob :\x01VERSION x\x01");
+}
+
+#[tokio::test]
+async fn a_full_list_names_everyone_who_is_not_on_it() {
+    let world = World::with(sammen_irc::Config {
+        monitor: 2,
+        ..sammen_irc::Config::default()
+    })
+    .await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let lines = alice.does("MONITOR + bob,carol,dora,emil").await;
+    one(&lines, " 731 alice :bob,carol");
+    one(&lines, " 734 alice 2 dora,emil :");
+    one(&alice.does("MONITOR +").await, " 461 alice MONITOR ");
+    one(&alice.does("MONITOR X").await, " 400 alice MONITOR X ");
+    one(&alice.does("MONITOR L").await, " 732 alice :bob,carol");
+}

@@ -1,7 +1,7 @@
 //! METADATA before registration (`before-connect`): what is subscribed to counts at once, what is set once it is known
 //! who comes in.
 
-use super::{MAX_KEYS, MAX_VALUE, keep, line_of, subscriptions, valid_key};
+use super::{MAX_KEYS, MAX_SUBS, MAX_VALUE, keep, line_of, subscriptions, valid_key};
 use crate::session::Session;
 use crate::wire::standard::codes;
 use crate::wire::{Message, casemap};
@@ -9,8 +9,9 @@ use crate::wire::{Message, casemap};
 pub(super) fn handle(s: &mut Session, m: &Message<'_>) {
     let target = m.text(0).unwrap_or("").to_owned();
     let sub = m.text(1).unwrap_or("").to_ascii_uppercase();
-    let keys: Vec<String> = m.words(2).take(MAX_KEYS).map(str::to_owned).collect();
-    if subscriptions(s, &sub, &keys) {
+    let keys: Vec<String> = m.words(2).take(MAX_SUBS + 1).map(str::to_owned).collect();
+    // What the keys say comes with the rooms.
+    if subscriptions(s, &sub, &keys).is_some() {
         return;
     }
     if target != "*" && !casemap::same(&target, s.nick()) {

@@ -9,7 +9,7 @@ use sammen_core::live::StateChange;
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, Outcome, Protocol, Refusal, ops, permission};
 
-use super::{Change, MAX_KEYS, MAX_VALUE, line_of, valid_key};
+use super::{Change, MAX_KEYS, MAX_VALUE, line_of, paced, show, valid_key};
 use crate::commands::setname::{self, DISPLAY_NAME};
 use crate::session::Session;
 use crate::wire::standard::codes;
@@ -60,6 +60,9 @@ pub(super) async fn set(
         let text = "The value is too long";
         return s.fail("METADATA", codes::VALUE_INVALID, &[], text);
     }
+    if !paced(s, target, &key) {
+        return;
+    }
     match put(s, of, key.clone(), value.clone()).await {
         Ok(()) => {
             let line = line_of(s, target, &key, value.as_deref());
@@ -78,6 +81,26 @@ pub(super) async fn set(
             s.fail("METADATA", codes::KEY_NO_PERMISSION, &[target, &key], &text);
         }
     }
+}
+
+/// CLEAR: every key goes, in one batch.
+pub(super) async fn clear(s: &mut Session, target: &str, of: Address) {
+    if !paced(s, target, "*") {
+        return;
+    }
+    let mut gone = Vec::new();
+    for (_, key, _) in read(s, vec![of.clone()]).await {
+        match put(s, of.clone(), key.clone(), None).await {
+            Ok(()) => gone.push((key, None)),
+            // Another session was faster.
+            Err(Refusal::NotFound) => {}
+            Err(refusal) => {
+                let (code, text) = (codes::KEY_NO_PERMISSION, refusal.to_string());
+                return s.fail("METADATA", code, &[target, "*"], &text);
+            }
+        }
+    }
+    show(s, target, gone);
 }
 
 /// Writes a key, and tells it to whoever hears of it.

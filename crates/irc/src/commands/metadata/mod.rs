@@ -9,17 +9,19 @@ use crate::wire::{Line, Message, Numeric, casemap};
 
 mod early;
 mod keep;
+mod pace;
+mod sync;
 
 pub(crate) use early::settle;
+pub(crate) use pace::Pace;
+pub(crate) use sync::{came, entered};
 
 /// Keys that one session may subscribe to.
 pub(crate) const MAX_SUBS: usize = 50;
 /// Keys that one person or room may have.
 pub(crate) const MAX_KEYS: usize = 50;
 /// Bytes of a value.
-const MAX_VALUE: usize = 300;
-/// People of a room whose keys one SYNC tells.
-const MAX_PEOPLE: usize = 500;
+pub(crate) const MAX_VALUE: usize = 300;
 
 /// Somebody's or some room's key changed.
 pub(crate) struct Change {
@@ -43,9 +45,10 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     }
     let target = m.text(0).unwrap_or("").to_owned();
     let sub = m.text(1).unwrap_or("").to_ascii_uppercase();
-    let keys: Vec<String> = m.words(2).take(MAX_SUBS).map(str::to_owned).collect();
-    if subscriptions(s, &sub, &keys) {
-        return;
+    // One more than may be subscribed to: the one that is refused has a name.
+    let keys: Vec<String> = m.words(2).take(MAX_SUBS + 1).map(str::to_owned).collect();
+    if let Some(new) = subscriptions(s, &sub, &keys) {
+        return sync::subscribed(s, &new).await;
     }
     let Some(of) = find(s, &target) else {
         let (code, text) = (codes::INVALID_TARGET, "No such target");
@@ -69,7 +72,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
                 all.into_iter().map(|(_, k, v)| (k, Some(v))).collect(),
             );
         }
-        "SYNC" => sync(s, &target, of).await,
+        "SYNC" => sync::asked(s, &target, of).await,
         "SET" => {
             let Some(key) = m.text(2).map(str::to_owned) else {
                 let text = "Not enough parameters";
@@ -78,11 +81,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
             let value = m.text(3).filter(|v| !v.is_empty()).map(str::to_owned);
             keep::set(s, &target, of, key, value).await;
         }
-        "CLEAR" => {
-            for (_, key, _) in keep::read(s, vec![of.clone()]).await {
-                keep::set(s, &target, of.clone(), key, None).await;
-            }
-        }
+        "CLEAR" => keep::clear(s, &target, of).await,
         _ => {
             let text = "Unknown subcommand";
             s.fail("METADATA", "SUBCOMMAND_INVALID", &[&sub], text);
@@ -90,21 +89,25 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     }
 }
 
-/// SUB, UNSUB, SUBS: what this session wants to hear of. False for other subcommands.
-fn subscriptions(s: &mut Session, sub: &str, keys: &[String]) -> bool {
+/// SUB, UNSUB, SUBS: what this session wants to hear of. Returns the keys that are new; `None` for other subcommands.
+fn subscriptions(s: &mut Session, sub: &str, keys: &[String]) -> Option<Vec<String>> {
     match sub {
-        "SUB" => subscribe(s, keys),
+        "SUB" => return Some(subscribe(s, keys)),
         "UNSUB" => {
-            s.registration.subscribed.retain(|k| !keys.contains(k));
-            words(s, Numeric::RPL_METADATAUNSUBOK, keys);
+            let (good, bad): (Vec<_>, _) = keys.iter().cloned().partition(|k| valid_key(k));
+            s.registration.subscribed.retain(|k| !good.contains(k));
+            words(s, Numeric::RPL_METADATAUNSUBOK, &good);
+            for key in bad {
+                s.fail("METADATA", codes::KEY_INVALID, &[&key], "Invalid key");
+            }
         }
         "SUBS" => {
             let subscribed = s.registration.subscribed.clone();
             words(s, Numeric::RPL_METADATASUBS, &subscribed);
         }
-        _ => return false,
+        _ => return None,
     }
-    true
+    Some(Vec::new())
 }
 
 fn find(s: &Session, target: &str) -> Option<Address> {
@@ -169,27 +172,6 @@ fn line_of(s: &Session, target: &str, key: &str, value: Option<&str>) -> Line {
     }
 }
 
-/// What is subscribed of someone, or of a room and the people in it, as METADATA lines.
-async fn sync(s: &mut Session, target: &str, of: Address) {
-    let mut whose = vec![of.clone()];
-    if of.is_room()
-        && let Some(convo) = s.visible_room(target)
-        && convo.has(&s.me().account)
-    {
-        whose.extend(convo.joined().map(|m| m.address.clone()).take(MAX_PEOPLE));
-    }
-    let all = keep::read(s, whose).await;
-    let subscribed = s.registration.subscribed.clone();
-    let batch = batch(s, target);
-    for (of, key, value) in all {
-        if subscribed.contains(&key) {
-            let line = metadata_line(s, &of, &key, Some(&value), &s.server.name);
-            s.reply(inside(line, &batch));
-        }
-    }
-    end(s, batch);
-}
-
 /// The account's own keys, as a client gets them when it comes in.
 pub(crate) async fn own(s: &mut Session) {
     if !s.has(Cap::Metadata2) {
@@ -220,32 +202,43 @@ fn metadata_line(s: &Session, of: &Address, key: &str, value: Option<&str>, sour
     }
 }
 
-fn subscribe(s: &mut Session, keys: &[String]) {
-    let mut new = Vec::new();
+fn subscribe(s: &mut Session, keys: &[String]) -> Vec<String> {
+    let (mut taken, mut new) = (Vec::new(), Vec::new());
     for key in keys {
         if !valid_key(key) {
             s.fail("METADATA", codes::KEY_INVALID, &[key], "Invalid key");
             continue;
         }
         if s.registration.subscribed.len() >= MAX_SUBS {
-            s.fail(
-                "METADATA",
-                codes::TOO_MANY_SUBS,
-                &[key],
-                "Too many subscriptions",
-            );
+            let text = "Too many subscriptions";
+            s.fail("METADATA", codes::TOO_MANY_SUBS, &[key], text);
             break;
         }
         if !s.registration.subscribed.contains(key) {
             s.registration.subscribed.push(key.clone());
+            new.push(key.clone());
         }
-        new.push(key.clone());
+        taken.push(key.clone());
     }
-    words(s, Numeric::RPL_METADATASUBOK, &new);
+    words(s, Numeric::RPL_METADATASUBOK, &taken);
+    new
+}
+
+/// Whether the session may change or ask for something more; else it is told when.
+fn paced(s: &mut Session, target: &str, key: &str) -> bool {
+    let now = s.server.node.now();
+    let Err(seconds) = s.registration.pace.take(1, now) else {
+        return true;
+    };
+    let (code, text) = (codes::RATE_LIMITED, "Too many changes; try later");
+    let seconds = seconds.to_string();
+    s.fail("METADATA", code, &[target, key, &seconds], text);
+    false
 }
 
 fn words(s: &mut Session, numeric: Numeric, words: &[String]) {
-    for some in words.chunks(10) {
+    // Five of the longest keys fit into a line.
+    for some in words.chunks(5) {
         let middle: Vec<&str> = some.iter().map(String::as_str).collect();
         s.numeric_bare(numeric, &middle);
     }
