@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::conversation::{Conversation, Home, Visibility};
-use crate::ids::{ConversationId, Pos};
+use crate::ids::{ConversationId, Pos, Seq};
 use crate::member::{Interval, Member, Membership, Role, Standing};
 
 /// A conversation with its members. Never changed: the writer publishes a new one.
@@ -17,6 +17,8 @@ pub struct Convo {
     pub members: HashMap<Address, Arc<Member>>,
     /// Nicks of joined members, folded, to their address.
     pub nicks: HashMap<String, Address>,
+    /// Seq of the last change of any member's row; rows that were deleted don't count.
+    pub members_changed: Seq,
 }
 
 /// How two nicks are compared: letters without their case.
@@ -31,6 +33,7 @@ impl Convo {
             conversation: Arc::new(conversation),
             members: HashMap::new(),
             nicks: HashMap::new(),
+            members_changed: Seq(0),
         };
         for member in members {
             convo.put(Arc::new(member));
@@ -44,6 +47,7 @@ impl Convo {
         if let (Membership::Joined, Some(nick)) = (member.membership, &member.nick) {
             self.nicks.insert(fold_nick(nick), member.address.clone());
         }
+        self.members_changed = self.members_changed.max(member.changed);
         self.members.insert(member.address.clone(), member);
     }
 

@@ -85,8 +85,11 @@ pub(crate) struct Shared {
     /// Rooms of this node that are not destroyed, by address.
     pub directory: RwLock<Directory>,
     last_seq: AtomicU64,
+    people_changed: AtomicU64,
     last_time: AtomicI64,
     pub outbox: Arc<crate::outbox::Bell>,
+    /// What goes with a device.
+    pub partings: RwLock<Vec<crate::tx::Parting>>,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -170,6 +173,12 @@ impl Shared {
         contacts: HashMap<Address, Arc<Contacts>>,
     ) {
         if !convos.is_empty() {
+            let changes = convos
+                .values()
+                .map(|c| c.members_changed.max(c.conversation.changed));
+            if let Some(last) = changes.max() {
+                self.people_changed.fetch_max(last.0, Ordering::Release);
+            }
             let mut directory = None;
             let mut published = self.convos.write();
             if published.len() > 200_000 {
@@ -279,8 +288,10 @@ impl Node {
             contacts: RwLock::default(),
             directory: RwLock::new(directory),
             last_seq: AtomicU64::new(start.last_seq.0),
+            people_changed: AtomicU64::new(start.last_seq.0),
             last_time: AtomicI64::new(0),
             outbox: Arc::default(),
+            partings: RwLock::default(),
             failed: watch::Sender::new(None),
         });
         let (jobs, receiver) = mpsc::channel(shared.rules.get().limits.pending_writes);
@@ -413,6 +424,12 @@ impl Node {
         Seq(self.shared.last_seq.load(Ordering::Acquire))
     }
 
+    /// No conversation was made or changed, and nobody's place in one, after this seq. The greatest seq at the start until
+    /// something changes.
+    pub fn people_changed(&self) -> Seq {
+        Seq(self.shared.people_changed.load(Ordering::Acquire))
+    }
+
     /// Looks at what lives; hold it for moments only and never across an `.await`.
     pub fn live<T>(&self, look: impl FnOnce(&Live) -> T) -> T {
         look(&self.shared.live.read())
@@ -421,6 +438,13 @@ impl Node {
     /// Tells `follower` of every event from now on: for what a protocol makes of all events behind the log.
     pub fn follow(&self, follower: crate::live::Follower) {
         self.shared.live.write().follow(follower);
+    }
+
+    /// Runs `parting` in the writer for every device that goes, however it goes (signed out, revoked, too old, its account
+    /// removed), so that what a protocol keeps for it goes in the same batch. It must not hold the node, and must not
+    /// register another.
+    pub fn when_devices_go(&self, parting: crate::tx::Parting) {
+        self.shared.partings.write().push(parting);
     }
 
     /// A conversation, from memory or (blocking) from the store.

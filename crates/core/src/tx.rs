@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::contact::{self, Contact, Contacts};
 use crate::conversation::{Conversation, ConversationKey};
 use crate::convo::Convo;
-use crate::document::{Document, Owner};
+use crate::document::{Document, Owner, Tombstone};
 use crate::event::{Event, Scheme};
 use crate::ids::{ConversationId, DeviceId, EventId, Pos, Seq, SessionId, Timestamp};
 use crate::live::{Announced, Live, Signal, StateChange};
@@ -34,6 +34,9 @@ pub(crate) enum Post {
     /// An answer to who asked; runs also when the commit failed.
     Answer(Box<dyn FnOnce(Result<(), Refusal>) + Send>),
 }
+
+/// What a protocol takes away with a device; runs in the writer, in the batch that deletes the device.
+pub type Parting = Box<dyn Fn(&mut Tx<'_>, &Device) + Send + Sync>;
 
 /// The writer's own memory between batches. Dropped whole when a commit fails: the store is the truth.
 #[derive(Default)]
@@ -496,6 +499,65 @@ impl<'a> Tx<'a> {
             },
         );
         Ok(version)
+    }
+
+    /// Documents whose key starts with `prefix`, in order of key, this batch's writes included; at most `limit`.
+    pub fn documents_with(
+        &mut self,
+        owner: &Owner,
+        namespace: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Outcome<Vec<Document>> {
+        let here = self.documents.iter();
+        let here: Vec<Document> = here
+            .filter(|((o, n, key), _)| o == owner && n == namespace && key.starts_with(prefix))
+            .map(|(_, document)| document.clone())
+            .collect();
+        // Some of those that are read may be gone in this batch.
+        let most = limit.saturating_add(here.len());
+        let there = self.store.documents(owner, namespace, prefix, None, most)?;
+        let mut found: std::collections::BTreeMap<String, Document> =
+            there.into_iter().map(|d| (d.key.clone(), d)).collect();
+        found.extend(here.into_iter().map(|d| (d.key.clone(), d)));
+        let there = found.into_values().filter(|d| d.value.is_some());
+        Ok(there.take(limit).collect())
+    }
+
+    /// Deletes a document and leaves no tombstone: for namespaces that nobody reads by what changed in them
+    /// ([`Store::documents_since`]).
+    pub fn erase_document(&mut self, owner: &Owner, namespace: &str, key: &str) {
+        let version = self.next_seq();
+        self.writes.push(Write::Document {
+            owner: owner.clone(),
+            namespace: namespace.into(),
+            key: key.into(),
+            version,
+            value: None,
+        });
+        self.writes.push(Write::ForgetTombstone(Tombstone {
+            owner: owner.clone(),
+            namespace: namespace.into(),
+            key: key.into(),
+            version,
+        }));
+        self.documents.insert(
+            (owner.clone(), namespace.into(), key.into()),
+            Document {
+                key: key.into(),
+                version,
+                value: None,
+            },
+        );
+    }
+
+    /// Deletes a device, and with it what protocols keep for it ([`Node::when_devices_go`](crate::Node::when_devices_go)).
+    pub fn remove_device(&mut self, device: &Device) {
+        self.write(Write::RemoveDevice(device.id));
+        let shared = self.shared;
+        for parting in shared.partings.read().iter() {
+            parting(self, device);
+        }
     }
 
     /// What stood on one shelf stands on another, or with `None` nowhere any more: documents and references to blobs.

@@ -90,7 +90,7 @@ pub fn remove(tx: &mut Tx<'_>, address: &Address) -> Outcome<()> {
         contacts::unsubscribe(tx, address, &of)?;
     }
     for device in tx.devices(address)? {
-        tx.write(Write::RemoveDevice(device.id));
+        tx.remove_device(&device);
     }
     for (slot, blob) in tx.store.blobs_of(address)? {
         tx.write(Write::BlobRef {

@@ -177,7 +177,7 @@ fn sign_in(tx: &mut Tx<'_>, id: SessionId, how: SignIn, noted: bool) -> Outcome<
                         && devices.len() >= tx.limits().devices
                         && let Some(oldest) = oldest
                     {
-                        tx.write(Write::RemoveDevice(oldest.id));
+                        tx.remove_device(oldest);
                     }
                     if noted {
                         tx.write(Write::Device(Arc::new(device.clone())));
@@ -310,7 +310,7 @@ pub fn forget_device(tx: &mut Tx<'_>, account: &Address, id: DeviceId) -> Outcom
         .device(id)?
         .filter(|d| d.account == *account)
         .ok_or(Refusal::NotFound)?;
-    tx.write(Write::RemoveDevice(device.id));
+    tx.remove_device(&device);
     let account = account.clone();
     tx.after(move |live| {
         for session in live.sessions_of(&account).iter().filter(|s| s.device == id) {
@@ -364,7 +364,7 @@ pub fn credentials_changed(
     tx.put_account(changed);
     for device in devices {
         if Some(device.id) != kept && revoked.contains(&device.credential) {
-            tx.write(Write::RemoveDevice(device.id));
+            tx.remove_device(&device);
         }
     }
     let account = account.clone();
@@ -429,7 +429,7 @@ fn end_devices(tx: &mut Tx<'_>, account: &Address, kept: Option<DeviceId>) -> Ou
             device.generation = generation;
             tx.write(Write::Device(Arc::new(device)));
         } else {
-            tx.write(Write::RemoveDevice(device.id));
+            tx.remove_device(&device);
         }
     }
     Ok(())

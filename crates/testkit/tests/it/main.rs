@@ -3,6 +3,7 @@
 mod direct;
 mod elsewhere;
 mod erasure;
+mod partings;
 mod rooms;
 mod store;
 
