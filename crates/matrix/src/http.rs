@@ -12,7 +12,7 @@ use ruma::api::error::ErrorKind;
 use crate::fault::Fault;
 use crate::routes::Table;
 use crate::server::Matrix;
-use crate::{auth, discovery};
+use crate::{auth, discovery, media};
 
 /// Client-server API, "Web Browser Clients": these, for every endpoint.
 const CORS: &[(HeaderName, &str)] = &[
@@ -33,6 +33,7 @@ pub fn table() -> Table {
     let mut table = Table::default();
     discovery::routes(&mut table);
     auth::routes(&mut table);
+    media::routes(&mut table);
     table
 }
 

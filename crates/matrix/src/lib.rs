@@ -3,7 +3,9 @@
 //! ```text
 //! http.rs ── routes.rs (the table: one line per endpoint, typed by ruma) ── extract.rs (who asks, what) ── fault.rs (errcodes)
 //!    ├── discovery.rs   what the server is and can do
-//!    └── auth/          tokens, devices
+//!    ├── auth/          tokens, devices
+//!    └── media/         files and pictures
+//! host.rs               people's pictures, which the binary knows how to get
 //! server.rs, bell.rs    what all requests share, and what wakes those that wait
 //! names.rs              core's addresses as Matrix ids, and back
 //! shelf.rs              this crate's documents
@@ -25,11 +27,14 @@ mod config;
 mod discovery;
 pub mod extract;
 pub mod fault;
+mod host;
 pub mod http;
+pub mod media;
 pub mod names;
 pub mod routes;
 mod server;
 pub mod shelf;
 
 pub use config::Config;
+pub use host::{Host, NoHost};
 pub use server::Matrix;

@@ -11,10 +11,10 @@ use axum::response::IntoResponse as _;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use bytes::BytesMut;
 use ruma::api::path_builder::{PathBuilder, SinglePath, VersionHistory};
-use ruma::api::{IncomingRequest, Metadata, OutgoingResponseExt as _};
+use ruma::api::{IncomingRequest, Metadata, OutgoingResponse, OutgoingResponseExt as _};
 
 use crate::extract::{Ask, Door, read};
-use crate::fault::Answer;
+use crate::fault::{Answer, Fault};
 use crate::server::Matrix;
 
 /// One endpoint under one path.
@@ -140,13 +140,16 @@ where
 {
     let ask = read::<T>(matrix, request).await?;
     let answer = handler(matrix.clone(), ask).await?;
+    Ok(written(answer))
+}
+
+/// An answer as it goes out.
+pub(crate) fn written(answer: impl OutgoingResponse) -> Response<Body> {
     match answer.try_into_http_response::<BytesMut>() {
-        Ok(answer) => Ok(answer.map(|body| Body::from(body.freeze()))),
+        Ok(answer) => answer.map(|body| Body::from(body.freeze())),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
-            Err(crate::fault::Fault::unknown(
-                "the answer could not be written",
-            ))
+            Fault::unknown("the answer could not be written").into_response()
         }
     }
 }

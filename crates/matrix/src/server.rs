@@ -10,6 +10,8 @@ use sammen_net::login::Logins;
 use crate::bell::Bells;
 use crate::config::Config;
 use crate::fault::{Answer, Fault};
+use crate::host::Host;
+use crate::media::Media;
 
 /// The Matrix side of a node.
 pub struct Matrix {
@@ -25,11 +27,20 @@ pub struct Matrix {
     pub bells: Arc<Bells>,
     /// Password checks.
     pub(crate) logins: Logins,
+    /// Who keeps people's pictures.
+    pub host: Arc<dyn Host>,
+    /// What requests about files share.
+    pub media: Media,
 }
 
 impl Matrix {
     /// The Matrix side of `node`; `None` where the node has no domain that Matrix can write.
-    pub fn new(node: Node, accounts: Arc<Accounts>, config: Config) -> Option<Arc<Self>> {
+    pub fn new(
+        node: Node,
+        accounts: Arc<Accounts>,
+        config: Config,
+        host: Arc<dyn Host>,
+    ) -> Option<Arc<Self>> {
         let name = ServerName::parse(node.domains().first()?.as_str()).ok()?;
         Some(Arc::new(Self {
             logins: Logins::new(accounts.clone(), crate::auth::SCOPE),
@@ -38,6 +49,8 @@ impl Matrix {
             config,
             name,
             bells: Arc::default(),
+            host,
+            media: Media::default(),
         }))
     }
 

@@ -44,10 +44,11 @@ impl Protocols {
         let irc = sammen_irc::Server::new(handle.clone(), irc(config, addresses), accounts.clone())
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         let url = http_url(config, addresses);
+        let host = Arc::new(crate::web_host::NodeHost::new(config, xmpp.clone()));
         let matrix = matrix(config, addresses);
-        let matrix = sammen_matrix::Matrix::new(handle.clone(), accounts.clone(), matrix);
-        let host = crate::web_host::NodeHost::new(config, xmpp.clone());
-        let web = sammen_web::Web::new(handle, accounts, web(config, addresses), Arc::new(host))
+        let matrix =
+            sammen_matrix::Matrix::new(handle.clone(), accounts.clone(), matrix, host.clone());
+        let web = sammen_web::Web::new(handle, accounts, web(config, addresses), host)
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         Ok(Self {
             xmpp,

@@ -1,4 +1,4 @@
-//! What the web side has to ask of the binary: the disk, what is well, and pictures, which XMPP keeps.
+//! What the web and Matrix sides have to ask of the binary: the disk, what is well, and pictures, which XMPP keeps.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,6 +87,24 @@ impl Host for NodeHost {
         vec![certificates, folder]
     }
 
+    fn picture_version(&self, account: &Address) -> Option<String> {
+        sammen_xmpp::pictures::version(&self.xmpp, account)
+    }
+
+    fn picture(&self, account: &Address) -> Outcome<Option<(String, Bytes)>> {
+        sammen_xmpp::pictures::get(&self.xmpp, account)
+    }
+
+    fn set_picture<'a>(
+        &'a self,
+        account: &'a Address,
+        picture: Option<(String, Bytes)>,
+    ) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(sammen_xmpp::pictures::set(&self.xmpp, account, picture))
+    }
+}
+
+impl sammen_matrix::Host for NodeHost {
     fn picture_version(&self, account: &Address) -> Option<String> {
         sammen_xmpp::pictures::version(&self.xmpp, account)
     }

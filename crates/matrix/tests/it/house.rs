@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use sammen_core::memory::MemoryStore;
 use sammen_core::{Address, Domain, Name, Node, Options};
-use sammen_matrix::{Config, Matrix, http};
+use sammen_matrix::{Config, Matrix, NoHost, http};
 use sammen_net::ThrottleConfig;
 use sammen_net::accounts::Accounts;
 use sammen_net::credentials::Iterations;
@@ -79,7 +79,7 @@ impl House {
             ..Config::default()
         };
         change(&mut config);
-        let matrix = Matrix::new(node, accounts, config).unwrap();
+        let matrix = Matrix::new(node, accounts, config, Arc::new(NoHost)).unwrap();
         Self {
             router: http::router(matrix.clone()),
             matrix,

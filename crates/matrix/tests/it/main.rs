@@ -4,4 +4,5 @@
 mod discovery;
 #[allow(dead_code, reason = "plays of other parts use the rest")]
 mod house;
+mod media;
 mod sign_in;

@@ -25,6 +25,17 @@ pub async fn get(
     method: Method,
     asked: HeaderMap,
 ) -> Response<Body> {
+    serve(&node, slot, Some(&name), &method, &asked).await
+}
+
+/// The same for other paths that lead to a file; `name` is the one it must have.
+pub async fn serve(
+    node: &Node,
+    slot: String,
+    name: Option<&str>,
+    method: &Method,
+    asked: &HeaderMap,
+) -> Response<Body> {
     if !is_slot(&slot) {
         return status(StatusCode::NOT_FOUND);
     }
@@ -35,7 +46,9 @@ pub async fn get(
         Ok(name_of(node, &info.owner, &slot)?.map(|name| (info, name)))
     });
     match found.await {
-        Ok(Some((info, known))) if known.name == name => file(&node, info, &known, &method, &asked),
+        Ok(Some((info, known))) if name.is_none_or(|name| known.name == name) => {
+            file(node, info, &known, method, asked)
+        }
         Ok(_) => status(StatusCode::NOT_FOUND),
         Err(_) => status(StatusCode::SERVICE_UNAVAILABLE),
     }

@@ -22,9 +22,10 @@ use sammen_core::tx::{Expect, decode, encode};
 use sammen_core::{Address, Node, Outcome, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use receive::{Fault, receive};
+pub use get::serve;
+pub use receive::{Fault, receive, receive_up_to};
 pub use retention::forget;
-pub use take_in::{NotTaken, UnderWay, take_in};
+pub use take_in::{NotTaken, UnderWay, take_in, take_in_as};
 
 /// The shelf that holds what a file is called (owner: who uploaded it; key: its slot). Named after the first protocol
 /// that had files.

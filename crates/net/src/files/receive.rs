@@ -54,9 +54,26 @@ impl Fault {
 ///
 /// # Errors
 /// When it is not whole, or the store can't take it.
-pub async fn receive(store: Arc<dyn Store>, mut body: Body, size: u64) -> Result<BlobId, Fault> {
+pub async fn receive(store: Arc<dyn Store>, body: Body, size: u64) -> Result<BlobId, Fault> {
+    let (blob, received) = receive_up_to(store, body, size).await?;
+    // A blob that nothing refers to goes by itself.
+    if received < size {
+        return Err(Fault::Short);
+    }
+    Ok(blob)
+}
+
+/// The same with a body whose size was not said: at most `most` bytes. Returns how many came, too.
+///
+/// # Errors
+/// When it breaks off, or the store can't take it.
+pub async fn receive_up_to(
+    store: Arc<dyn Store>,
+    mut body: Body,
+    most: u64,
+) -> Result<(BlobId, u64), Fault> {
     let (pieces, waiting) = mpsc::channel(PIECES);
-    let writing = tokio::task::spawn_blocking(move || write(&*store, waiting, size));
+    let writing = tokio::task::spawn_blocking(move || write(&*store, waiting, most));
     let mut received = 0;
     let fault = loop {
         let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
@@ -70,7 +87,7 @@ pub async fn receive(store: Arc<dyn Store>, mut body: Body, size: u64) -> Result
             },
         };
         received += piece.len() as u64;
-        if received > size {
+        if received > most {
             break Some(Fault::Long);
         }
         // The writer ended early: its answer says why.
@@ -78,7 +95,6 @@ pub async fn receive(store: Arc<dyn Store>, mut body: Body, size: u64) -> Result
             break None;
         }
     };
-    let fault = fault.or((received < size).then_some(Fault::Short));
     if fault.is_none() {
         let _ = pieces.send(None).await;
     }
@@ -87,7 +103,7 @@ pub async fn receive(store: Arc<dyn Store>, mut body: Body, size: u64) -> Result
     match (fault, written) {
         (_, Ok(Err(StoreError::Full))) => Err(Fault::Full),
         (Some(fault), _) => Err(fault),
-        (None, Ok(Ok(Some(blob)))) => Ok(blob),
+        (None, Ok(Ok(Some(blob)))) => Ok((blob, received)),
         (None, _) => Err(Fault::Store),
     }
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use parking_lot::Mutex;
 use sammen_core::{Address, Node, Refusal};
 
-use super::{Fault, Name, keep, path, receive};
+use super::{Fault, Name, keep, path, receive, receive_up_to};
 
 /// Uploads of one account that may be under way.
 const AT_ONCE: u32 = 8;
@@ -107,24 +107,53 @@ pub async fn take_in(
     size: u64,
     body: Body,
 ) -> Result<String, NotTaken> {
+    let slot = format!("{:032x}", node.clock().random());
+    let path = path(&slot, &name.name);
+    take_in_as(node, under_way, account, slot, name, Some(size), body).await?;
+    Ok(path)
+}
+
+/// The same for a slot that is known before; where the size was not said, as much as there is room for. Returns how
+/// many bytes came.
+///
+/// # Errors
+/// When it is too large, over the quota, or not whole.
+pub async fn take_in_as(
+    node: &Node,
+    under_way: &UnderWay,
+    account: Address,
+    slot: String,
+    name: Name,
+    size: Option<u64>,
+    body: Body,
+) -> Result<u64, NotTaken> {
     let limits = node.limits();
-    if size == 0 {
+    if size == Some(0) {
         return Err(NotTaken::Empty);
     }
-    if size > limits.blob_bytes {
+    if size.is_some_and(|size| size > limits.blob_bytes) {
         return Err(NotTaken::TooLarge);
     }
     let (of, quota) = (account.clone(), limits.blob_quota);
     let used = node
         .read(move |node| Ok(node.store().blob_usage(&of)?))
         .await?;
+    let room = quota.saturating_sub(used);
+    let most = size.unwrap_or(limits.blob_bytes.min(room));
+    if most == 0 {
+        return Err(NotTaken::Quota);
+    }
     // Until it is kept: what is kept counts in the store.
-    let _reserved = under_way.reserve(&account, size, quota.saturating_sub(used))?;
-    let blob = receive(node.store_arc(), body, size).await?;
-    let slot = format!("{:032x}", node.clock().random());
-    let path = path(&slot, &name.name);
+    let _reserved = under_way.reserve(&account, most, room)?;
+    let (blob, size) = match size {
+        Some(size) => (receive(node.store_arc(), body, size).await?, size),
+        None => match receive_up_to(node.store_arc(), body, most).await? {
+            (_, 0) => return Err(NotTaken::Empty),
+            came => came,
+        },
+    };
     keep(node, account, slot, name, size, blob).await?;
-    Ok(path)
+    Ok(size)
 }
 
 #[cfg(test)]
