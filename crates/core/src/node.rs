@@ -86,6 +86,7 @@ pub(crate) struct Shared {
     pub directory: RwLock<Directory>,
     last_seq: AtomicU64,
     people_changed: AtomicU64,
+    announced: AtomicU64,
     last_time: AtomicI64,
     pub outbox: Arc<crate::outbox::Bell>,
     /// What goes with a device.
@@ -207,6 +208,11 @@ impl Shared {
         self.last_seq.store(last_seq.0, Ordering::Release);
     }
 
+    /// What follows the commit is done up to here.
+    pub fn announced(&self, upto: Seq) {
+        self.announced.store(upto.0, Ordering::Release);
+    }
+
     pub fn last_time(&self) -> Timestamp {
         Timestamp(self.last_time.load(Ordering::Relaxed))
     }
@@ -289,6 +295,7 @@ impl Node {
             directory: RwLock::new(directory),
             last_seq: AtomicU64::new(start.last_seq.0),
             people_changed: AtomicU64::new(start.last_seq.0),
+            announced: AtomicU64::new(start.last_seq.0),
             last_time: AtomicI64::new(0),
             outbox: Arc::default(),
             partings: RwLock::default(),
@@ -428,6 +435,12 @@ impl Node {
     /// something changes.
     pub fn people_changed(&self) -> Seq {
         Seq(self.shared.people_changed.load(Ordering::Acquire))
+    }
+
+    /// Everything up to this seq is committed, and what its writes do after the commit is done: readers of what those
+    /// keep in memory have missed nothing.
+    pub fn announced(&self) -> Seq {
+        Seq(self.shared.announced.load(Ordering::Acquire))
     }
 
     /// Looks at what lives; hold it for moments only and never across an `.await`.

@@ -113,7 +113,7 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
             Ok(()) => {
                 shared.note_time(now);
                 shared.publish(Seq(last_seq), convos, accounts, contacts);
-                announce(&shared, posts);
+                announce(&shared, posts, Seq(last_seq));
             }
             Err(error) => {
                 (last_seq, last_conversation, last_device) = before;
@@ -151,7 +151,7 @@ fn gather(jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>, most: usize, r
     }
 }
 
-fn announce(shared: &Shared, posts: Vec<Post>) {
+fn announce(shared: &Shared, posts: Vec<Post>, upto: Seq) {
     let mut answers = Vec::new();
     {
         let mut live = shared.live.write();
@@ -163,6 +163,7 @@ fn announce(shared: &Shared, posts: Vec<Post>) {
             }
         }
     }
+    shared.announced(upto);
     for answer in answers {
         answer(Ok(()));
     }

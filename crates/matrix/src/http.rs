@@ -12,7 +12,7 @@ use ruma::api::error::ErrorKind;
 use crate::fault::Fault;
 use crate::routes::Table;
 use crate::server::Matrix;
-use crate::{auth, discovery, media};
+use crate::{account_data, auth, discovery, media, push, sync};
 
 /// Client-server API, "Web Browser Clients": these, for every endpoint.
 const CORS: &[(HeaderName, &str)] = &[
@@ -34,6 +34,9 @@ pub fn table() -> Table {
     discovery::routes(&mut table);
     auth::routes(&mut table);
     media::routes(&mut table);
+    account_data::routes(&mut table);
+    sync::routes(&mut table);
+    push::rules::routes(&mut table);
     table
 }
 

@@ -4,7 +4,10 @@
 //! http.rs ── routes.rs (the table: one line per endpoint, typed by ruma) ── extract.rs (who asks, what) ── fault.rs (errcodes)
 //!    ├── discovery.rs   what the server is and can do
 //!    ├── auth/          tokens, devices
-//!    └── media/         files and pictures
+//!    ├── media/         files and pictures
+//!    ├── account_data/  what clients keep on the server
+//!    ├── sync/          what clients hear
+//!    └── push/          what is worth a notification
 //! host.rs               people's pictures, which the binary knows how to get
 //! server.rs, bell.rs    what all requests share, and what wakes those that wait
 //! names.rs              core's addresses as Matrix ids, and back
@@ -21,6 +24,7 @@
     )
 )]
 
+pub mod account_data;
 pub mod auth;
 pub mod bell;
 mod config;
@@ -31,9 +35,11 @@ mod host;
 pub mod http;
 pub mod media;
 pub mod names;
+pub mod push;
 pub mod routes;
 mod server;
 pub mod shelf;
+pub mod sync;
 
 pub use config::Config;
 pub use host::{Host, NoHost};

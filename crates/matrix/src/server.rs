@@ -31,6 +31,10 @@ pub struct Matrix {
     pub host: Arc<dyn Host>,
     /// What requests about files share.
     pub media: Media,
+    /// What syncing keeps in memory.
+    pub sync: crate::sync::Sync,
+    /// Push rules of accounts that were asked for lately.
+    pub rules: crate::push::Rules,
 }
 
 impl Matrix {
@@ -42,6 +46,7 @@ impl Matrix {
         host: Arc<dyn Host>,
     ) -> Option<Arc<Self>> {
         let name = ServerName::parse(node.domains().first()?.as_str()).ok()?;
+        let sync = crate::sync::Sync::new(node.now());
         Some(Arc::new(Self {
             logins: Logins::new(accounts.clone(), crate::auth::SCOPE),
             node,
@@ -51,6 +56,8 @@ impl Matrix {
             bells: Arc::default(),
             host,
             media: Media::default(),
+            sync,
+            rules: crate::push::Rules::default(),
         }))
     }
 

@@ -6,3 +6,4 @@ mod discovery;
 mod house;
 mod media;
 mod sign_in;
+mod sync_kept;
