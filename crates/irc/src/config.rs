@@ -45,7 +45,7 @@ pub struct Config {
     /// Seconds of silence after which a client is asked whether it is there.
     pub ping_seconds: u64,
     /// Milliseconds for which what is said in a room waits for more, right after something else was shown; 0 for not at
-    /// all. Answers, direct messages and the first message after a pause never wait.
+    /// all; four times as long where more than one comes in that time. Answers, direct messages and the first message after a pause never wait.
     pub gather_ms: u64,
     /// Commands a second in the long run.
     pub commands_per_second: u32,

@@ -73,6 +73,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         in_a_row: 0,
         gathering: Gathering {
             most: Duration::from_millis(session.gather_ms()),
+            begun: None,
             until: None,
             timer: None,
         },
@@ -93,9 +94,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             Next::Turn(Turn::Closed) => return Ok(()),
             Next::Turn(Turn::Room) => {}
             Next::Inbox => {
+                wait.gathering.begin(inbox.len());
                 session.accept(&mut inbox);
                 session.work().await;
-                wait.gathering.begin();
             }
             Next::More => {
                 session.work().await;
@@ -129,15 +130,29 @@ struct Wait<F> {
 struct Gathering {
     /// How long; zero is not at all.
     most: Duration,
+    /// When something was shown last.
+    begun: Option<Instant>,
     until: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+/// Where more comes than one message in the time of gathering, more than anybody reads, it takes so much longer.
+const FLOODED: u32 = 4;
+
 impl Gathering {
-    fn begin(&mut self) {
-        if !self.most.is_zero() {
-            self.until = Some(Instant::now() + self.most);
+    /// So many were waiting just now.
+    fn begin(&mut self, shown: usize) {
+        if self.most.is_zero() {
+            return;
         }
+        let now = Instant::now();
+        let since = self.begun.replace(now).map(|begun| now - begun);
+        let times = if since.is_some_and(|since| floods(since, shown, self.most)) {
+            FLOODED
+        } else {
+            1
+        };
+        self.until = Some(now + self.most.saturating_mul(times));
     }
 
     /// Whether it goes on; the task is woken when it is over.
@@ -157,6 +172,12 @@ impl Gathering {
         }
         !over
     }
+}
+
+/// Whether so many in such a time are more than one in each `most`.
+fn floods(since: Duration, shown: usize, most: Duration) -> bool {
+    let shown = u32::try_from(shown).unwrap_or(u32::MAX);
+    since < most.saturating_mul(shown)
 }
 
 /// What came first.
@@ -277,4 +298,28 @@ async fn flush<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(), LinkError> {
     queue(link, session)?;
     link.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_more_than_one_message_in_the_time_of_gathering() {
+        let ms = Duration::from_millis;
+        for (since, shown, flood) in [
+            (25, 1, false),
+            (20, 1, false),
+            (20, 2, true),
+            (80, 4, false),
+            (80, 8, true),
+            (0, 1, true),
+        ] {
+            assert_eq!(
+                floods(ms(since), shown, ms(20)),
+                flood,
+                "{shown} in {since} ms"
+            );
+        }
+    }
 }

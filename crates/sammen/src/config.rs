@@ -176,7 +176,7 @@ pub struct Irc {
     pub filehost: Option<String>,
     /// For so many days clients that came in clear remember to use TLS (IRCv3 sts); 0 tells them nothing.
     pub sts_days: u32,
-    /// Milliseconds for which what is said in a busy room is gathered; 0 for not at all.
+    /// Milliseconds for which what is said in a busy room is gathered, four times as long in a flood; 0 for not at all.
     pub gather_ms: u64,
     /// Commands a second that a client may send for long; 0 is without limit. More waits and is not lost.
     pub commands_per_second: u32,
