@@ -10,6 +10,7 @@ use sammen_net::password::random_app_password;
 use serde_json::json;
 
 use crate::admin::{self, Request, certificates, switches};
+use crate::check;
 use crate::config::{self, Config};
 use crate::serve::say;
 use crate::trial::{self, Trial};
@@ -391,11 +392,25 @@ async fn backup(
 }
 
 async fn check(common: &Common) -> anyhow::Result<ExitCode> {
+    let config = match common.data {
+        Some(_) => None,
+        None => Some(Config::read(&common.config_path())?),
+    };
+    // Checking makes nothing: before the first start there is no folder.
+    let new = config
+        .as_ref()
+        .is_some_and(|c| !c.data.join("log.sqlite").exists());
+    let mut answer = if new {
+        serde_json::json!({})
+    } else {
+        common.ask(Request::Check).await?
+    };
     let mut faults = Vec::new();
-    if common.data.is_none() {
-        faults = admin::check_config(&Config::read(&common.config_path())?);
+    if let Some(config) = &config {
+        let listens = answer.get("listens").cloned().unwrap_or_default();
+        let listens: Option<Vec<std::net::SocketAddr>> = serde_json::from_value(listens)?;
+        faults = check::surroundings(config, listens.as_deref()).await;
     }
-    let mut answer = common.ask(Request::Check).await?;
     if let Some(found) = answer.get("faults").and_then(|f| f.as_array()) {
         faults.extend(found.iter().filter_map(|f| f.as_str().map(str::to_owned)));
     }

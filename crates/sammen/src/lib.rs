@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod card;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod federation;

@@ -88,6 +88,15 @@ pub struct Addresses {
     pub metrics: Vec<SocketAddr>,
 }
 
+impl Addresses {
+    /// All of them.
+    pub fn all(&self) -> Vec<SocketAddr> {
+        let families = [&self.xmpp, &self.s2s, &self.irc, &self.http];
+        let listeners = families.into_iter().flatten().map(|(_, address)| *address);
+        listeners.chain(self.metrics.iter().copied()).collect()
+    }
+}
+
 struct Chores {
     upkeep: Mutex<JoinHandle<()>>,
     feeding: JoinHandle<()>,
@@ -181,6 +190,7 @@ impl Assembled {
             store: self.store.clone(),
             data: self.data.clone(),
             front: self.front.clone(),
+            listens: None,
         }
     }
 
@@ -328,11 +338,11 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         ));
     }
     let socket = admin::socket::listen(&config.data)?;
-    listeners.spawn(admin::socket::serve(
-        socket,
-        assembled.admin(),
-        shutdown.clone(),
-    ));
+    let admin = Admin {
+        listens: Some(addresses.all()),
+        ..assembled.admin()
+    };
+    listeners.spawn(admin::socket::serve(socket, admin, shutdown.clone()));
     let chores = Chores {
         upkeep: Mutex::new(keep_up(&assembled.node, config)),
         feeding: tokio::spawn(feed_search(assembled.node.clone())),

@@ -9,7 +9,7 @@ use sammen_core::{Address, Outcome};
 use sammen_web::Host;
 use sammen_web::types::{Check, Storage};
 
-use crate::admin::check_config;
+use crate::check;
 use crate::config::Config;
 
 /// The node, as the web side's host.
@@ -63,7 +63,7 @@ impl Host for NodeHost {
     }
 
     fn health(&self) -> Vec<Check> {
-        let faults = check_config(&self.config);
+        let faults = check::certificates(&self.config);
         let certificates = Check {
             name: "certificates".into(),
             well: faults.is_empty(),

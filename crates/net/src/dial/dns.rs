@@ -121,13 +121,39 @@ impl Names {
         Ok(ordered(offered, |most| rng.random_range(0..=most)))
     }
 
+    /// The SRV records of a name (`_xmpp-client._tcp.example.org`) as they stand there; none is no error.
+    ///
+    /// # Errors
+    /// When DNS does not say whether there are any.
+    pub async fn records(&self, name: &str) -> io::Result<Vec<Target>> {
+        let found = self.srv_of(name, false).await.map_err(io::Error::other)?;
+        Ok(found.into_iter().map(|srv| srv.target).collect())
+    }
+
+    /// A host's addresses; none is no error.
+    ///
+    /// # Errors
+    /// When DNS does not say whether there are any.
+    pub async fn known_addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let name = format!("{}.", host.trim_end_matches('.'));
+        match self.0.lookup_ip(name).await {
+            Ok(found) => Ok(found.iter().take(RECORDS).collect()),
+            Err(error) if error.is_no_records_found() || error.is_nx_domain() => Ok(Vec::new()),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
     async fn srv(
         &self,
         labels: &str,
         domain: &str,
         direct_tls: bool,
     ) -> Result<Vec<Srv>, NetError> {
-        let found = match self.0.srv_lookup(format!("{labels}.{domain}.")).await {
+        self.srv_of(&format!("{labels}.{domain}"), direct_tls).await
+    }
+
+    async fn srv_of(&self, name: &str, direct_tls: bool) -> Result<Vec<Srv>, NetError> {
+        let found = match self.0.srv_lookup(format!("{name}.")).await {
             Ok(found) => found,
             Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
                 return Ok(Vec::new());

@@ -79,6 +79,39 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
+/// A certificate that was read and fits its key, for whoever wants to know what it is worth.
+pub struct Inspected(Loaded);
+
+impl Inspected {
+    /// Reads a certificate and its key.
+    ///
+    /// # Errors
+    /// When one can't be read, or they don't belong together.
+    pub fn read(files: &CertificateFiles) -> Result<Self, TlsError> {
+        Loaded::read(&files.chain, &files.key).map(Self)
+    }
+
+    /// Whether it is for this name or address.
+    pub fn covers(&self, name: &str) -> bool {
+        self.0.covers(name)
+    }
+
+    /// The certificate, and those that stand behind it in its file.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.0.key.cert
+    }
+
+    /// From when on it holds, in seconds since 1970.
+    pub fn not_before(&self) -> Option<i64> {
+        Some(der::validity(self.chain().first()?)?.0)
+    }
+
+    /// Until when it holds, in seconds since 1970.
+    pub fn not_after(&self) -> Option<i64> {
+        self.0.not_after
+    }
+}
+
 /// All certificates of the node; the first is shown to clients that ask for none or an unknown one.
 pub(crate) struct Certificates(ArcSwap<Vec<Loaded>>);
 

@@ -70,6 +70,11 @@ pub(super) fn server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
 
 /// When the certificate expires, in seconds since 1970.
 pub(super) fn not_after(certificate: &[u8]) -> Option<i64> {
+    validity(certificate).map(|(_, end)| end)
+}
+
+/// From when until when the certificate holds, in seconds since 1970.
+pub(super) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     let to_be_signed = sequence(sequence(certificate)?.content)?.content;
     let mut rest = to_be_signed;
     if let Some(version) = element(rest).filter(|e| e.tag == VERSION) {
@@ -79,11 +84,14 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<i64> {
         rest = element(rest)?.rest;
     }
     let not_before = element(sequence(rest)?.content)?;
-    let not_after = element(not_before.rest)?;
-    let text = std::str::from_utf8(not_after.content)
+    Some((time_of(&not_before)?, time_of(&element(not_before.rest)?)?))
+}
+
+fn time_of(element: &Element<'_>) -> Option<i64> {
+    let text = std::str::from_utf8(element.content)
         .ok()?
         .strip_suffix('Z')?;
-    let (year, rest) = match not_after.tag {
+    let (year, rest) = match element.tag {
         UTC_TIME => {
             let (year, rest) = text.split_at_checked(2)?;
             let year: i64 = year.parse().ok()?;

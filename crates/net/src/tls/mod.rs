@@ -19,7 +19,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-pub use certificates::CertificateFiles;
+pub use certificates::{CertificateFiles, Inspected};
 pub use client_certificate::fingerprint;
 
 use sammen_core::setting::Setting;

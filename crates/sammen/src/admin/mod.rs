@@ -19,7 +19,6 @@ use sammen_store::SqliteStore;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use data::check_config;
 pub use offline::open;
 pub use rooms::KEYS as ROOM_SETTINGS;
 
@@ -36,6 +35,8 @@ pub struct Admin {
     pub data: std::path::PathBuf,
     /// How the outside reaches its web server; `None` where it has none.
     pub front: Option<String>,
+    /// Where the node listens; `None` where none runs.
+    pub listens: Option<Vec<std::net::SocketAddr>>,
 }
 
 /// What an operator asks for.

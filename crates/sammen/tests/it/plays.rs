@@ -423,3 +423,38 @@ fn an_operator_invites_with_and_without_a_node() {
         1
     );
 }
+
+#[test]
+fn a_check_finds_what_is_in_the_way_and_makes_nothing() {
+    let (temporary, data) = folder();
+    let config = temporary.path().join("sammen.toml");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    std::fs::write(
+        &config,
+        format!(
+            "domain = 'example.org'\ndata = '{}'\n[xmpp]\nlisten = []\ns2s = {{ enabled = false }}\n\
+             [irc]\nlisten = [{{ address = '127.0.0.1:{port}', security = 'tls' }}]\n[http]\nlisten = []\n[metrics]\nlisten = []\n",
+            data.display()
+        ),
+    )
+    .unwrap();
+    let check = || {
+        let out = Command::new(env!("CARGO_BIN_EXE_sammen"))
+            .args(["check", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        (out.status.code(), String::from_utf8(out.stdout).unwrap())
+    };
+    let (code, said) = check();
+    assert!(said.contains("another program listens"), "{said}");
+    assert_eq!((code, data.exists()), (Some(1), false));
+    drop(taken);
+    assert_eq!(check(), (Some(0), "all is well\n".to_owned()));
+    assert!(!data.exists());
+    // The node's own listeners are not in its way.
+    let node = Node::serves(&config);
+    assert_eq!(check(), (Some(0), "all is well\n".to_owned()));
+    assert_eq!(node.stops(), Some(0));
+}
