@@ -66,6 +66,7 @@ impl Node {
             author: None,
             text: None,
             kinds: Kinds::All,
+            skip: 0,
             limit,
             from_end: false,
         })

@@ -122,6 +122,12 @@ impl Store for MemoryStore {
 
     fn history(&self, query: &HistoryQuery) -> StoreResult<Page> {
         let mut events = self.tables.lock().inside(query);
+        let skip = query.skip.min(events.len());
+        if query.from_end {
+            events.truncate(events.len() - skip);
+        } else {
+            events.drain(..skip);
+        }
         let more = events.len() > query.limit;
         if query.from_end {
             events.drain(..events.len().saturating_sub(query.limit));
@@ -132,7 +138,8 @@ impl Store for MemoryStore {
     }
 
     fn count(&self, query: &HistoryQuery) -> StoreResult<u64> {
-        Ok(self.tables.lock().inside(query).len() as u64)
+        let inside = self.tables.lock().inside(query).len();
+        Ok(inside.min(query.limit) as u64)
     }
 
     fn changes(

@@ -214,6 +214,8 @@ pub struct HistoryQuery {
     pub text: Option<String>,
     /// Which events at all.
     pub kinds: Kinds,
+    /// So many of them are passed over first, in the direction of reading.
+    pub skip: usize,
     /// Most events.
     pub limit: usize,
     /// Take the last ones inside the bounds instead of the first. The result is in order of history either way.
@@ -294,7 +296,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads history.
     fn history(&self, query: &HistoryQuery) -> StoreResult<Page>;
-    /// How many events a reading without its limit would find.
+    /// How many events there are inside the bounds, counted up to the limit. Nothing is passed over.
     fn count(&self, query: &HistoryQuery) -> StoreResult<u64>;
     /// Events of these conversations with `after < seq <= upto`, in seq order, the first `limit`: accepted and pending
     /// ones, not historical ones. Audiences are not looked at: that is the caller's part.

@@ -151,6 +151,7 @@ fn readings(
         author: None,
         text: None,
         kinds: Kinds::All,
+        skip: 0,
         limit: 50,
         from_end: true,
     };

@@ -122,18 +122,20 @@ pub fn history(
     Ok(Page { events, more })
 }
 
-/// How many events a reading without its limit would find.
+/// How many events there are inside the bounds, up to the limit.
 pub fn count(
     db: &Connection,
     names: &Names,
     query: &HistoryQuery,
     found: Option<&Found>,
 ) -> StoreResult<u64> {
-    let mut n = 0;
-    walk(db, names, query, found, false, false, &mut |_| {
-        n += 1;
-        true
-    })?;
+    let (mut n, most) = (0, query.limit as u64);
+    if most > 0 {
+        walk(db, names, query, found, false, false, &mut |_| {
+            n += 1;
+            n < most
+        })?;
+    }
     Ok(n)
 }
 
@@ -156,16 +158,24 @@ fn walk(
     } else {
         Order::Time
     };
+    let mut to_skip = if want { query.skip } else { 0 };
     let mut offer = |row: Row, intervals: &[Interval]| -> StoreResult<bool> {
         if !filter.lets(&row, intervals) {
             return Ok(true);
         }
-        let event = if want || filter.needs_event(&row) {
+        let event = if want && to_skip == 0 || filter.needs_event(&row) {
             Some(row.event(db, names)?)
         } else {
             None
         };
-        Ok(event.as_ref().is_some_and(|e| !filter.lets_event(e)) || take(event))
+        if event.as_ref().is_some_and(|e| !filter.lets_event(e)) {
+            return Ok(true);
+        }
+        if to_skip > 0 {
+            to_skip -= 1;
+            return Ok(true);
+        }
+        Ok(take(event))
     };
     if let Some(rows) = found.map_or(Ok(None), |found| found.rows(db, query, order))? {
         let mut rows = rows;
@@ -183,6 +193,7 @@ fn walk(
     let guess = time_guess(db, query, backwards)?;
     let share = query
         .limit
+        .saturating_add(query.skip)
         .saturating_add(1)
         .div_ceil(query.sources.len().max(1));
     let mut lanes = Vec::new();

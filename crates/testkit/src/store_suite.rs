@@ -227,6 +227,7 @@ pub fn over(conversations: &[u64]) -> HistoryQuery {
         author: None,
         text: None,
         kinds: Kinds::All,
+        skip: 0,
         limit: 100,
         from_end: false,
     }

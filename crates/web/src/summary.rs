@@ -139,6 +139,7 @@ pub fn unread(
         author: None,
         text: None,
         kinds: Kinds::Speech,
+        skip: 0,
         limit: COUNTED,
         from_end: false,
     };
@@ -184,6 +185,7 @@ fn last(web: &Web, reader: &Address, convo: &Convo) -> Answer<Option<Arc<Event>>
         author: None,
         text: None,
         kinds: Kinds::All,
+        skip: 0,
         limit: BACK,
         from_end: true,
     };

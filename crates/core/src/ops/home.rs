@@ -309,6 +309,7 @@ fn previous(
         author: None,
         text: None,
         kinds: Kinds::All,
+        skip: 0,
         limit: 1,
         from_end: true,
     };

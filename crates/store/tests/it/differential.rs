@@ -381,6 +381,7 @@ fn query(pair: &Pair, asked: &Asked) -> HistoryQuery {
         } else {
             Kinds::Speech
         },
+        skip: limit % 4,
         limit: *limit,
         from_end: *from_end,
     }

@@ -498,10 +498,7 @@ pub fn counts_agree_with_pages(store: &dyn Store) {
     for query in [
         over(&[1]),
         over(&[1, 2, 3, 4]),
-        HistoryQuery {
-            limit: 0,
-            ..over(&[2, 3])
-        },
+        over(&[2, 3]),
         HistoryQuery {
             after: Some(anchor(&events[250])),
             ..over(&[3])
@@ -520,10 +517,32 @@ pub fn counts_agree_with_pages(store: &dyn Store) {
             limit: usize::MAX,
             ..query.clone()
         };
-        assert_eq!(
-            store.count(&query).unwrap(),
-            store.history(&all).unwrap().events.len() as u64
-        );
+        let found = seqs(store, &all);
+        assert_eq!(store.count(&all).unwrap(), found.len() as u64);
+        for limit in [0, 1, 7] {
+            let up_to = HistoryQuery {
+                limit,
+                ..all.clone()
+            };
+            let most = found.len().min(limit) as u64;
+            assert_eq!(store.count(&up_to).unwrap(), most, "up to the limit");
+        }
+        // A page by its number: what lies before it, in the direction of reading, is passed over.
+        for skip in [0, 1, 60, found.len(), found.len() + 1] {
+            let page = HistoryQuery {
+                skip,
+                limit: 5,
+                ..query.clone()
+            };
+            let (left, right) = (found.len().saturating_sub(skip), skip.min(found.len()));
+            let expected = if query.from_end {
+                &found[left.saturating_sub(5)..left]
+            } else {
+                &found[right..(right + 5).min(found.len())]
+            };
+            assert_eq!(seqs(store, &page), expected, "skip {skip}");
+            assert_eq!(store.history(&page).unwrap().more, left > 5);
+        }
     }
 }
 

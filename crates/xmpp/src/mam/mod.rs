@@ -19,7 +19,7 @@ use crate::mam::page::Fetched;
 use crate::mam::request::Request;
 use crate::translate::outgoing::{self, Scene};
 use crate::translate::{self, Envelope};
-use crate::wire::{Condition, Context, Element, StanzaError, ns};
+use crate::wire::{Condition, Context, Element, Jid, StanzaError, ns};
 
 /// The feature.
 pub static FEATURE: Feature = Feature {
@@ -56,18 +56,36 @@ pub static FEATURE: Feature = Feature {
             get: true,
             set: true,
             at: &[Where::OwnAccount],
-            handle: |_, _| Box::pin(async { Ok(Some(prefs())) }),
+            handle: |_, iq| Box::pin(async move { prefs(&iq) }),
         },
     ],
     ..Feature::NONE
 };
 
-/// XEP-0441: everything is archived; what a client wants otherwise it says with each message (XEP-0334).
-fn prefs() -> Element {
-    Element::new(ns::MAM, "prefs")
-        .attr("default", "always")
-        .child(Element::new(ns::MAM, "always"))
-        .child(Element::new(ns::MAM, "never"))
+/// XEP-0441 §2.1: everything is archived; what a client wants otherwise it says with each message (XEP-0334). A set is
+/// answered with what holds, which by this server's policy is that.
+fn prefs(iq: &Iq) -> IqAnswer {
+    if iq.set {
+        // §2.1.1.
+        let known = matches!(iq.child.get("default"), Some("always" | "never" | "roster"));
+        let lists = ["always", "never"];
+        let jids = lists
+            .iter()
+            .filter_map(|list| iq.child.find(list, ns::MAM))
+            .flat_map(|list| list.all("jid", ns::MAM));
+        if !known {
+            return Err(Iq::bad("default is always, never or roster"));
+        }
+        for jid in jids {
+            Jid::new(jid.content().trim()).map_err(|_| Condition::JidMalformed)?;
+        }
+    }
+    Ok(Some(
+        Element::new(ns::MAM, "prefs")
+            .attr("default", "always")
+            .child(Element::new(ns::MAM, "always"))
+            .child(Element::new(ns::MAM, "never")),
+    ))
 }
 
 fn query(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {

@@ -7,12 +7,15 @@ use bytes::BytesMut;
 use sammen_core::store::{Anchor, HistoryQuery};
 use sammen_core::{Address, ConversationId, Convo, Event, EventId, Node, Outcome, Refusal};
 
-use super::request::Request;
+use super::request::{COUNTED, Request};
 use super::unknown_item;
 use crate::client::Client;
 use crate::wire::write::{self, Out};
 use crate::wire::{Context, Element, StanzaError, ns};
 use crate::{time, translate};
+
+/// Results of any page are counted up to here.
+const FEW: usize = 500;
 
 /// What was read.
 pub struct Fetched {
@@ -21,6 +24,8 @@ pub struct Fetched {
     complete: bool,
     /// How many there are in all, where that is known.
     count: Option<u64>,
+    /// The number of the first one, where that is known.
+    index: Option<u64>,
     convos: HashMap<ConversationId, Arc<Convo>>,
     targets: HashMap<EventId, Arc<Event>>,
 }
@@ -32,6 +37,7 @@ impl Fetched {
             events: Vec::new(),
             complete: true,
             count: Some(0),
+            index: None,
             convos: HashMap::new(),
             targets: HashMap::new(),
         }
@@ -107,19 +113,50 @@ pub fn fetch(
     query.text = request.text.clone();
     query.from_end = request.rsm.before.is_some();
     query.limit = request.rsm.max;
+    // XEP-0059 §2.6: the whole result is counted, of which `after` and `before` of the page say nothing.
+    let whole = HistoryQuery {
+        after,
+        before,
+        ..query.clone()
+    };
+    let counted = |most: usize| -> Outcome<u64> {
+        Ok(node.store().count(&HistoryQuery {
+            limit: most,
+            ..whole.clone()
+        })?)
+    };
     if request.rsm.max == 0 {
-        // XEP-0059 §2.7: just counting.
-        let count = node.store().count(&query)?;
+        // §2.7: just counting.
+        let count = counted(COUNTED as usize)?;
         return Ok(Ok(Fetched {
             complete: count == 0,
             count: Some(count),
             ..Fetched::empty()
         }));
     }
+    query.skip = request.rsm.index.unwrap_or(0);
     let page = node.store().history(&query)?;
-    let whole = request.rsm.after.is_none() && request.rsm.before.flatten().is_none() && !page.more;
-    let count = whole.then_some(page.events.len() as u64);
-    Ok(Ok(around(node, page.events, !page.more, count)?))
+    let (len, skip) = (page.events.len() as u64, query.skip as u64);
+    let begins = rsm_after.is_none() && !query.from_end;
+    let count = if begins && !page.more && (len > 0 || skip == 0) {
+        Some(skip + len)
+    } else if request.rsm.index.is_some() {
+        // Who jumps about wants to know where the end is.
+        Some(counted(COUNTED as usize)?)
+    } else {
+        // As far as it costs little.
+        Some(counted(FEW)?).filter(|n| *n < FEW as u64)
+    };
+    let index = if begins {
+        Some(skip)
+    } else if query.from_end && rsm_before.is_none() {
+        count.map(|count| count.saturating_sub(len))
+    } else {
+        None
+    };
+    let mut fetched = around(node, page.events, !page.more, count)?;
+    fetched.index = index;
+    Ok(Ok(fetched))
 }
 
 /// Single events (`ids`): all of them must be there (XEP-0313 §4.1.6).
@@ -224,11 +261,9 @@ pub fn result(
 pub fn fin(request: &Request, fetched: &Fetched) -> Element {
     let id = |e: Option<&Arc<Event>>| e.map(|e| e.id.to_string());
     let text = |name: &'static str| move |t: String| Element::new(ns::RSM, name).text(t);
-    let first = id(fetched.events.first()).map(text("first")).map(|el| {
-        // The index is known where the page is the first one, or all that there is.
-        let start = request.rsm.after.is_none() && request.rsm.before.is_none();
-        el.attr_opt("index", (start || fetched.count.is_some()).then_some("0"))
-    });
+    let first = id(fetched.events.first())
+        .map(text("first"))
+        .map(|el| el.attr_opt("index", fetched.index.map(|n| n.to_string())));
     let set = Element::new(ns::RSM, "set")
         .children(first)
         .children(id(fetched.events.last()).map(text("last")))

@@ -9,6 +9,8 @@ use crate::wire::{Condition, Element, Jid, StanzaError, Str, ns};
 /// XEP-0431: full-text search, and the field that announces it.
 pub const FULLTEXT: &str = "urn:xmpp:fulltext:0";
 const FULLTEXT_FIELD: &str = "{urn:xmpp:fulltext:0}fulltext";
+/// Up to here results are counted, and pages are found by number.
+pub const COUNTED: u32 = 100_000;
 /// Most single events in one query.
 const IDS: usize = 100;
 
@@ -21,6 +23,8 @@ pub struct Rsm {
     pub after: Option<EventId>,
     /// Before this one; `Some(None)` asks for the last page.
     pub before: Option<Option<EventId>>,
+    /// §2.6: the page begins with the one of this number, from 0 on.
+    pub index: Option<usize>,
 }
 
 /// A query.
@@ -117,9 +121,17 @@ fn rsm(query: &Element, most: usize) -> Result<Rsm, StanzaError> {
             .map_err(|_| StanzaError::new(Condition::BadRequest))?;
         rsm.max = max.min(most);
     }
-    // §2.3: by number is something that a log can't do cheaply.
-    if set.has("index", ns::RSM) {
-        return Err(Condition::FeatureNotImplemented.into());
+    if let Some(index) = set.find_text("index", ns::RSM) {
+        let index: u32 = index
+            .trim()
+            .parse()
+            .map_err(|_| StanzaError::new(Condition::BadRequest))?;
+        // A log counts its way there.
+        if index > COUNTED {
+            return Err(StanzaError::new(Condition::PolicyViolation)
+                .with_text("so far into an archive only by id or by time"));
+        }
+        rsm.index = usize::try_from(index).ok();
     }
     if let Some(after) = set.find_text("after", ns::RSM).filter(|a| !a.is_empty()) {
         rsm.after = Some(after.parse().map_err(|_| unknown_item())?);
@@ -200,8 +212,8 @@ mod tests {
             request.rsm,
             Rsm {
                 max: 5,
-                after: None,
-                before: Some(None)
+                before: Some(None),
+                ..Rsm::default()
             }
         );
         assert_eq!(

@@ -125,3 +125,78 @@ async fn what_is_taken_back_leaves_a_tombstone() {
     let (texts, _) = page(&mut bob, "").await;
     assert_eq!(texts, ["<retracted>", "<retract>", "mine"]);
 }
+
+#[tokio::test]
+async fn alice_jumps_about_in_her_archive_by_number() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    for n in 0..7 {
+        alice.says("bob@localhost", &format!("m{n}")).await;
+    }
+    let told = |fin: &Element| {
+        let set = fin.find("set", ns::RSM).unwrap();
+        let first = set.find("first", ns::RSM);
+        (
+            first.and_then(|f| f.get("index")).map(str::to_owned),
+            set.find_text("count", ns::RSM).map(|c| c.into_owned()),
+        )
+    };
+    let some = |index: &str| (Some(index.to_owned()), Some("7".to_owned()));
+    let (texts, fin) = page(&mut alice, &rsm("<max>3</max><index>2</index>")).await;
+    assert_eq!(texts, ["m2", "m3", "m4"]);
+    assert_eq!((told(&fin), fin.get("complete")), (some("2"), None));
+    let (texts, fin) = page(&mut alice, &rsm("<max>3</max><index>5</index>")).await;
+    assert_eq!(texts, ["m5", "m6"]);
+    assert_eq!((told(&fin), fin.get("complete")), (some("5"), Some("true")));
+    let (texts, fin) = page(&mut alice, &rsm("<max>3</max><index>70</index>")).await;
+    assert_eq!((texts.len(), told(&fin)), (0, (None, Some("7".into()))));
+    // Other pages say how many there are as well.
+    let (texts, fin) = page(&mut alice, &rsm("<max>2</max><before/>")).await;
+    assert_eq!(
+        (texts, told(&fin)),
+        (vec!["m5".into(), "m6".into()], some("5"))
+    );
+    let (_, fin) = page(&mut alice, &rsm("<max>2</max>")).await;
+    assert_eq!(told(&fin), some("0"));
+    let far = format!(
+        "<query xmlns='urn:xmpp:mam:2'>{}</query>",
+        rsm("<index>4000000000</index>")
+    );
+    let refused = alice.asks("set", "", "far", &far).await;
+    let error = refused.find("error", ns::CLIENT).unwrap();
+    assert!(error.has("policy-violation", ns::STANZA_ERRORS));
+}
+
+#[tokio::test]
+async fn archive_preferences_are_answered_with_what_holds() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let prefs = |inside: &str| format!("<prefs xmlns='urn:xmpp:mam:2' {inside}</prefs>");
+    for (kind, ask) in [
+        ("get", prefs(">")),
+        (
+            "set",
+            prefs("default='never'><never><jid>bob@localhost</jid></never>"),
+        ),
+    ] {
+        let answer = alice.asks(kind, "", "p", &ask).await;
+        let told = answer.find("prefs", ns::MAM).unwrap();
+        assert_eq!(told.get("default"), Some("always"));
+        for list in ["always", "never"] {
+            let list = told.find(list, ns::MAM).unwrap();
+            assert_eq!(list.elements().count(), 0);
+        }
+    }
+    for (ask, condition) in [
+        (prefs("default='sometimes'>"), "bad-request"),
+        (prefs(">"), "bad-request"),
+        (
+            prefs("default='roster'><always><jid>@</jid></always>"),
+            "jid-malformed",
+        ),
+    ] {
+        let answer = alice.asks("set", "", "p", &ask).await;
+        let error = answer.find("error", ns::CLIENT).unwrap();
+        assert!(error.has(condition, ns::STANZA_ERRORS), "{ask}");
+    }
+}

@@ -134,6 +134,7 @@ pub(super) fn request_room(
         author: Some(author.clone()),
         text: None,
         kinds: crate::store::Kinds::Speech,
+        skip: 0,
         limit: most as usize + 1,
         from_end: true,
     };
