@@ -35,6 +35,14 @@ impl Fault {
         Self(Box::new(UiaaResponse::AuthResponse(info)))
     }
 
+    /// The status that it goes out with.
+    pub fn status(&self) -> StatusCode {
+        match &*self.0 {
+            UiaaResponse::AuthResponse(_) => StatusCode::UNAUTHORIZED,
+            UiaaResponse::MatrixError(error) => error.status_code,
+        }
+    }
+
     /// 403 M_FORBIDDEN.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message)

@@ -35,6 +35,7 @@ mod host;
 pub mod http;
 pub mod media;
 pub mod names;
+mod pages;
 pub mod push;
 pub mod routes;
 mod server;

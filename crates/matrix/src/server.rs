@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ruma::{OwnedServerName, ServerName};
 use sammen_core::{Domain, Node};
 use sammen_net::accounts::Accounts;
-use sammen_net::login::Logins;
 
+use crate::auth::Auth;
 use crate::bell::Bells;
 use crate::config::Config;
 use crate::fault::{Answer, Fault};
@@ -25,8 +25,8 @@ pub struct Matrix {
     pub name: OwnedServerName,
     /// What wakes long polls.
     pub bells: Arc<Bells>,
-    /// Password checks.
-    pub(crate) logins: Logins,
+    /// What signing in remembers.
+    pub auth: Auth,
     /// Who keeps people's pictures.
     pub host: Arc<dyn Host>,
     /// What requests about files share.
@@ -48,7 +48,7 @@ impl Matrix {
         let name = ServerName::parse(node.domains().first()?.as_str()).ok()?;
         let sync = crate::sync::Sync::new(node.now());
         Some(Arc::new(Self {
-            logins: Logins::new(accounts.clone(), crate::auth::SCOPE),
+            auth: Auth::new(accounts.clone()),
             node,
             accounts,
             config,

@@ -26,8 +26,8 @@ pub struct Proven {
     pub account: Address,
     /// The name of the app password; `None` for the passphrase.
     pub credential: Option<String>,
-    /// Of the credentials that it was proven against.
-    pub stamp: u64,
+    /// Of the credentials that it was proven against; `None` where nothing was shown but a device's token.
+    pub stamp: Option<u64>,
 }
 
 /// Why nobody was let in.
@@ -159,6 +159,6 @@ fn proven(success: &Success) -> Result<Proven, LoginRefused> {
     Ok(Proven {
         account,
         credential: success.login.label().map(str::to_owned),
-        stamp: success.stamp,
+        stamp: Some(success.stamp),
     })
 }

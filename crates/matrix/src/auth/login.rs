@@ -13,12 +13,13 @@ use ruma::api::client::uiaa::UserIdentifier;
 use ruma::api::error::{DeserializationError, ErrorKind};
 use ruma::api::path_builder::VersionHistory;
 use ruma::api::{IncomingRequest, Metadata};
+use sammen_core::Domain;
 use sammen_core::ops::sessions;
 use sammen_core::tx::Tx;
-use sammen_core::{Domain, Protocol};
 use sammen_net::login::{LoginRefused, Proven};
 use sammen_net::{Peer, Secret};
 
+use super::devices;
 use super::token::{self, Wish};
 use crate::extract::Ask;
 use crate::fault::{Answer, Fault};
@@ -39,7 +40,10 @@ async fn flows(
     _: Ask<get_login_types::v3::Request>,
 ) -> Answer<get_login_types::v3::Response> {
     let password = LoginType::Password(get_login_types::v3::PasswordLoginType::new());
-    Ok(get_login_types::v3::Response::new(vec![password]))
+    let mut token = get_login_types::v3::TokenLoginType::new();
+    token.get_login_token = true;
+    let flows = vec![password, LoginType::Token(token)];
+    Ok(get_login_types::v3::Response::new(flows))
 }
 
 /// ruma's request; its reader panics where `type` is missing, so that is looked for before.
@@ -85,6 +89,10 @@ async fn log_in(matrix: Arc<Matrix>, ask: Ask<LogIn>) -> Answer<login::Response>
             let password = Secret::new(given.password);
             check(&matrix, ask.peer.as_deref(), name, &password).await?
         }
+        login::LoginInfo::Token(given) => {
+            let token = Secret::new(given.token);
+            matrix.auth.login_tokens.take(&matrix, &token)?
+        }
         _ => {
             return Err(Fault::new(
                 axum::http::StatusCode::BAD_REQUEST,
@@ -97,6 +105,7 @@ async fn log_in(matrix: Arc<Matrix>, ask: Ask<LogIn>) -> Answer<login::Response>
         device_id: request.device_id,
         label: request.initial_device_display_name,
         refreshes: request.refresh_token,
+        client: None,
     };
     let (fresh, caller) = token::mint(&matrix, proven, wish).await?;
     let mut answer = login::Response::new(
@@ -125,22 +134,30 @@ pub(super) async fn check(
     peer: Option<&Peer>,
     name: Option<&str>,
     password: &Secret,
-) -> Answer<Proven> {
+) -> Result<Proven, LoginRefused> {
     let (domain, name) = name
         .and_then(|name| at(matrix, name))
         .ok_or(LoginRefused::Wrong)?;
-    Ok(matrix.logins.check(&domain, peer, &name, password).await?)
+    let logins = &matrix.auth.logins;
+    logins.check(&domain, peer, &name, password).await
 }
 
 /// The domain and the name there; `None` at another server.
 fn at(matrix: &Matrix, name: &str) -> Option<(Domain, String)> {
-    if !name.starts_with('@') {
-        return Some((matrix.domain().clone(), name.to_owned()));
-    }
-    let id = UserId::parse(name).ok()?;
-    let domain = Domain::new(id.server_name().as_str()).ok()?;
+    let (name, domain) = match name.strip_prefix('@') {
+        Some(_) => {
+            let id = UserId::parse(name).ok()?;
+            (id.localpart().to_owned(), id.server_name().to_string())
+        }
+        // As people write it elsewhere.
+        None => match name.rsplit_once('@') {
+            Some((name, domain)) => (name.to_owned(), domain.to_owned()),
+            None => return Some((matrix.domain().clone(), name.to_owned())),
+        },
+    };
+    let domain = Domain::new(&domain).ok()?;
     let ours = matrix.node.domains().contains(&domain);
-    ours.then(|| (domain, id.localpart().to_owned()))
+    ours.then_some((domain, name))
 }
 
 async fn who_am_i(_: Arc<Matrix>, ask: Ask<whoami::v3::Request>) -> Answer<whoami::v3::Response> {
@@ -165,14 +182,9 @@ async fn log_out_everywhere(
     ask: Ask<logout_all::v3::Request>,
 ) -> Answer<logout_all::v3::Response> {
     let account = ask.who.address().clone();
-    let ended = matrix.node.write(move |tx| {
-        for device in tx.devices(&account)? {
-            if device.protocol == Protocol::Matrix {
-                sessions::forget_device(tx, &account, device.id)?;
-            }
-        }
-        Ok(())
-    });
+    let ended = matrix
+        .node
+        .write(move |tx| devices::forget(tx, &account, None));
     ended.await?;
     Ok(logout_all::v3::Response::new())
 }

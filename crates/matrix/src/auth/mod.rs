@@ -1,7 +1,12 @@
 //! Who asks: access tokens, and the devices of core that they stand for.
 
+pub mod devices;
+mod fallback;
 mod login;
+mod refresh;
 mod token;
+pub mod uia;
+mod vault;
 
 use std::sync::Arc;
 
@@ -10,6 +15,8 @@ use ruma::{OwnedDeviceId, OwnedUserId};
 use sammen_core::principal::Origin;
 use sammen_core::{Account, Address, Device, Principal};
 use sammen_net::Secret;
+use sammen_net::accounts::Accounts;
+use sammen_net::login::Logins;
 
 use crate::routes::Table;
 use crate::server::Matrix;
@@ -22,6 +29,27 @@ pub const SCOPE: &str = "matrix";
 /// The endpoints.
 pub fn routes(table: &mut Table) {
     login::routes(table);
+    refresh::routes(table);
+    devices::routes(table);
+    fallback::routes(table);
+}
+
+/// What signing in remembers.
+pub struct Auth {
+    logins: Logins,
+    sessions: uia::Sessions,
+    login_tokens: refresh::LoginTokens,
+}
+
+impl Auth {
+    /// Nothing yet.
+    pub fn new(accounts: Arc<Accounts>) -> Self {
+        Self {
+            logins: Logins::new(accounts, SCOPE),
+            sessions: uia::Sessions::default(),
+            login_tokens: refresh::LoginTokens::default(),
+        }
+    }
 }
 
 /// Who asks.

@@ -17,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use super::Caller;
+use super::vault::{hashed, later, random};
 use crate::fault::{Answer, Fault};
 use crate::server::Matrix;
 
 /// How long an access token is good for that can be refreshed.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
+/// How long a refresh token waits for its use.
+const REFRESH: Duration = Duration::from_secs(60 * 24 * 3600);
 /// How fine "last seen" is.
 const HOUR_MS: i64 = 3_600_000;
 /// Longest device id of a client's own choice (appendices, "Opaque identifiers").
@@ -32,6 +35,9 @@ const DEVICE_ID: usize = 255;
 pub(super) struct Kept {
     /// The older first.
     pairs: Vec<Pair>,
+    /// The client that the account let in by OAuth 2.0; `None` for a password's device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
 }
 
 /// An access token and what refreshes it.
@@ -42,6 +48,8 @@ struct Pair {
     expires: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh: Option<String>,
+    /// When its time began.
+    begun: Timestamp,
 }
 
 /// Tokens as a client gets them, the only time that anybody sees them.
@@ -70,19 +78,14 @@ impl Kept {
     }
 }
 
-fn hashed(secret: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, secret))
-}
-
 fn same(kept: &str, shown: &str) -> bool {
     kept.as_bytes().ct_eq(shown.as_bytes()).into()
 }
 
 /// A secret for a device: what the client gets, and what is kept.
 fn secret(matrix: &Matrix, device: DeviceId) -> (Secret, String) {
-    let clock = matrix.node.clock();
-    let bits = [clock.random().to_be_bytes(), clock.random().to_be_bytes()].concat();
-    let text = format!("{device}.{}", URL_SAFE_NO_PAD.encode(&bits));
+    let bits = random(matrix.node.clock());
+    let text = format!("{device}.{}", URL_SAFE_NO_PAD.encode(bits));
     (Secret::new(text), hashed(&bits))
 }
 
@@ -98,11 +101,12 @@ fn pair(matrix: &Matrix, device: DeviceId, refreshes: bool) -> (Fresh, Pair) {
     let (access, access_hash) = secret(matrix, device);
     let refresh = refreshes.then(|| secret(matrix, device));
     let (refresh, refresh_hash) = refresh.unzip();
-    let lifetime = i64::try_from(LIFETIME.as_millis()).unwrap_or(i64::MAX);
+    let now = matrix.node.now();
     let kept = Pair {
         access: access_hash,
-        expires: refreshes.then(|| Timestamp(matrix.node.now().0 + lifetime)),
+        expires: refreshes.then(|| later(now, LIFETIME)),
         refresh: refresh_hash,
+        begun: now,
     };
     (Fresh { access, refresh }, kept)
 }
@@ -115,6 +119,8 @@ pub(super) struct Wish {
     pub label: Option<String>,
     /// It can refresh its tokens.
     pub refreshes: bool,
+    /// The client that the account let in by OAuth 2.0.
+    pub client: Option<String>,
 }
 
 /// Signs a device in, with tokens of its own; those that it had before are void.
@@ -138,7 +144,7 @@ pub(super) async fn mint(
             device: Some(key),
             device_label: wish.label,
             credential: proven.credential,
-            stamp: Some(proven.stamp),
+            stamp: proven.stamp,
             // Nothing is connected yet: the session goes again at once, the device stays.
             label: format!("sign-in-{:032x}", node.clock().random()),
         })
@@ -149,7 +155,11 @@ pub(super) async fn mint(
         })?;
     let mut device = (*signed_in.device).clone();
     let (fresh, pair) = pair(matrix, device.id, wish.refreshes);
-    Kept { pairs: vec![pair] }.write(&mut device);
+    let kept = Kept {
+        pairs: vec![pair],
+        client: wish.client,
+    };
+    kept.write(&mut device);
     let kept = device.clone();
     let written = node
         .write(move |tx| {
@@ -184,10 +194,79 @@ pub async fn caller(matrix: &Arc<Matrix>, token: &Secret) -> Answer<Caller> {
     let Some((id, hash)) = read(token) else {
         return Err(Fault::unknown_token(false));
     };
+    let shown = hash.clone();
     let caller = matrix.read(move |matrix| stands_for(matrix, id, &hash));
     let caller = caller.await?;
     note_seen(matrix, &caller).await;
+    note_used(matrix, &caller, shown).await?;
     Ok(caller)
+}
+
+/// The newer pair is in use: from now on the older one is void.
+async fn note_used(matrix: &Matrix, caller: &Caller, hash: String) -> Answer<()> {
+    let newer = Kept::of(&caller.device).pairs;
+    if newer.len() < 2 || !newer.last().is_some_and(|p| same(&p.access, &hash)) {
+        return Ok(());
+    }
+    let (account, id) = (caller.address().clone(), caller.device.id);
+    let written = matrix.node.write(move |tx| {
+        if let Some(mut device) = sessions::device(tx, &account, id)? {
+            let mut kept = Kept::of(&device);
+            if let Some(at) = kept.pairs.iter().position(|p| same(&p.access, &hash)) {
+                kept.pairs.drain(..at);
+                kept.write(&mut device);
+                sessions::save_device(tx, &device);
+            }
+        }
+        Ok(())
+    });
+    Ok(written.await?)
+}
+
+/// A new pair for a refresh token, which holds until the new pair is used. `client` has to be the one that was let in.
+///
+/// # Errors
+/// M_UNKNOWN_TOKEN; the client may keep what it has where the token was only left alone for too long.
+pub(super) async fn refresh(
+    matrix: &Arc<Matrix>,
+    token: &Secret,
+    client: Option<&str>,
+) -> Answer<(Fresh, Arc<Device>)> {
+    let unknown = || Fault::unknown_token(false);
+    let (id, hash) = read(token).ok_or_else(unknown)?;
+    let (fresh, new) = pair(matrix, id, true);
+    let client = client.map(str::to_owned);
+    let node = matrix.node.clone();
+    let written = matrix.node.write(move |tx| {
+        let Some(mut device) = tx.device(id)?.filter(|d| d.protocol == Protocol::Matrix) else {
+            return Ok(Err(unknown()));
+        };
+        let account = tx.account(&device.account)?;
+        let account = account.filter(|a| !a.removed && a.generation == device.generation);
+        let mut kept = Kept::of(&device);
+        let shown = |p: &Pair| p.refresh.as_ref().is_some_and(|r| same(r, &hash));
+        let at = kept.pairs.iter().position(shown);
+        let (Some(account), Some(at)) = (account, at) else {
+            return Ok(Err(unknown()));
+        };
+        if kept.client != client {
+            return Ok(Err(unknown()));
+        }
+        if account.disabled {
+            return Ok(Err(Fault::locked()));
+        }
+        let begun = kept.pairs.get(at).map_or(Timestamp(0), |p| p.begun);
+        if node.now() >= later(begun, REFRESH) {
+            return Ok(Err(Fault::unknown_token(true)));
+        }
+        // What is older was replaced by this one; what is newer was never used.
+        kept.pairs = kept.pairs.drain(at..=at).chain([new]).collect();
+        kept.write(&mut device);
+        device.seen = tx.now;
+        sessions::save_device(tx, &device);
+        Ok(Ok(Arc::new(device)))
+    });
+    Ok((fresh, written.await??))
 }
 
 fn stands_for(matrix: &Matrix, id: DeviceId, hash: &str) -> Answer<Caller> {

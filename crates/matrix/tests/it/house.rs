@@ -1,13 +1,14 @@
 //! A node in memory, and people with Matrix clients.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use sammen_core::memory::MemoryStore;
-use sammen_core::{Address, Domain, Name, Node, Options};
+use sammen_core::{Address, Clock, Domain, Name, Node, Options, SystemClock, Timestamp};
 use sammen_matrix::{Config, Matrix, NoHost, http};
 use sammen_net::ThrottleConfig;
 use sammen_net::accounts::Accounts;
@@ -17,7 +18,22 @@ use tower::ServiceExt as _;
 
 pub const PASSWORD: &str = "open sesame";
 
+/// The machine's clock, which a play can turn forward.
+#[derive(Default)]
+struct Turned(AtomicI64);
+
+impl Clock for Turned {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus_ms(self.0.load(Ordering::Relaxed))
+    }
+
+    fn random(&self) -> u128 {
+        SystemClock.random()
+    }
+}
+
 pub struct House {
+    clock: Arc<Turned>,
     pub matrix: Arc<Matrix>,
     pub router: Router,
 }
@@ -65,7 +81,10 @@ impl House {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let domain = Domain::new("example.org").unwrap();
         let store = Arc::new(MemoryStore::new());
-        let node = Node::start(store, Options::new(domain.clone())).unwrap();
+        let clock = Arc::new(Turned::default());
+        let mut options = Options::new(domain.clone());
+        options.clock = clock.clone();
+        let node = Node::start(store, options).unwrap();
         let accounts = Accounts::open(node.clone(), Iterations::quick(), ThrottleConfig::default());
         let accounts = accounts.await.unwrap();
         for name in ["alice", "bob", "carol"] {
@@ -81,9 +100,15 @@ impl House {
         change(&mut config);
         let matrix = Matrix::new(node, accounts, config, Arc::new(NoHost)).unwrap();
         Self {
+            clock,
             router: http::router(matrix.clone()),
             matrix,
         }
+    }
+
+    /// Some time goes by.
+    pub fn later(&self, ms: i64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
     }
 
     /// Signs a new device in; its access token.

@@ -77,7 +77,7 @@ async fn sign_in(
     }
     tracing::info!(protocol = "web", account = %proven.account, "{} signed in", proven.account);
     let label = ask.device.or_else(|| browser(&headers));
-    let stamp = Some(proven.stamp);
+    let stamp = proven.stamp;
     begin(&web, &proven.account, label, proven.credential, stamp).await
 }
 
