@@ -91,7 +91,7 @@ mod tests {
         let now = SystemClock.now();
         let first = vault.put(&SystemClock, HOUR, 1);
         assert_eq!(vault.look(&first, now, |n| *n), Some(1));
-        assert_eq!(vault.take(&Secret::new("guess"), now).is_none(), true);
+        assert!(vault.take(&Secret::new("guess"), now).is_none());
         assert_eq!(vault.take(&first, now).map(|t| t.1), Some(1));
         assert!(vault.take(&first, now).is_none(), "once");
         let late = vault.put(&SystemClock, HOUR, 2);
