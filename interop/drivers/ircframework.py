@@ -22,6 +22,8 @@ class IrcFramework(IrcVerbs):
     """What is `seen` of messages, actions and tag messages is what the library understood, not what we parsed."""
 
     program = "irc-framework"
+    path = ""
+    """Of the WebSocket; none for a plain connection."""
     JUDGED = ("message", "notice", "typing", "reaction", "unreaction")
 
     def __init__(self, place, name: str, device: str = "one", *, tls: bool = True):
@@ -32,13 +34,13 @@ class IrcFramework(IrcVerbs):
             pytest.fail(why, pytrace=False) if os.environ.get("CI") else pytest.skip(why)
         self.folder = folder("ircfw")
         options = {
-            "host": "localhost", "port": place.irc_tls if tls else place.irc, "tls": tls, "nick": name,
+            "host": "localhost", "port": self.port(place, tls), "path": self.path, "tls": tls, "nick": name,
             "password": self.password if place.sasl else None,
             "caps": ["labeled-response", "standard-replies", "draft/message-redaction", "draft/read-marker", "draft/chathistory",
                      "draft/event-playback", "draft/multiline", "setname"],
         }  # fmt: skip
         self.child = Program(
-            [node, "--dns-result-order=ipv4first", SCRIPT, json.dumps(options)], self.folder, "irc-framework",
+            [node, "--dns-result-order=ipv4first", "--experimental-websocket", "--no-warnings", SCRIPT, json.dumps(options)], self.folder, "irc-framework",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"NODE_EXTRA_CA_CERTS": str(place.ca)},
         )  # fmt: skip
         self.events: list[dict] = []
@@ -51,6 +53,9 @@ class IrcFramework(IrcVerbs):
         for line in self.lines:
             if line.command == "CAP" and len(line.params) > 2 and line.params[1] == "ACK":
                 self.caps.update(dict.fromkeys(line.params[-1].split(), ""))
+
+    def port(self, place, tls: bool) -> int:
+        return place.irc_tls if tls else place.irc
 
     def _dead(self) -> None:
         assert self.child.alive, f"irc-framework ended: {self.child.output()}"
@@ -123,3 +128,13 @@ class IrcFramework(IrcVerbs):
             self.does("quit")
         self.child.stop(3)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class IrcFrameworkWeb(IrcFramework):
+    """The same over WebSocket, as KiwiIRC comes in."""
+
+    program = "irc-framework on the web"
+    path = "/irc"
+
+    def port(self, place, tls: bool) -> int:
+        return int(place.http.rstrip("/").rpartition(":")[2])

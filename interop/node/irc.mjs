@@ -1,10 +1,10 @@
 // irc-framework (KiwiIRC's engine) as a child of the plays: JSON lines in (verbs), JSON lines out (what it understood).
 import { createInterface } from 'node:readline';
 import IRC from 'irc-framework';
+import WebSocketTransport from 'irc-framework/src/transports/websocket.js';
 
 const options = JSON.parse(process.argv[2]);
 const out = (what) => process.stdout.write(JSON.stringify(what) + '\n');
-
 
 const client = new IRC.Client();
 client.requestCap(options.caps ?? []);
@@ -35,6 +35,8 @@ createInterface({ input: process.stdin }).on('line', (text) => {
 }).on('close', () => process.exit(0));
 
 client.connect({
+  // As KiwiIRC comes in: a line a message.
+  ...(options.path ? { transport: WebSocketTransport, path: options.path, websocket_protocol: 'text.ircv3.net' } : {}),
   host: options.host, port: options.port, nick: options.nick, username: options.nick, gecos: options.nick,
   tls: options.tls, rejectUnauthorized: options.tls, auto_reconnect: false,
   account: options.password ? { account: options.nick, password: options.password } : undefined,

@@ -5,14 +5,17 @@ from conftest import befriend
 
 from drivers.gosendxmpp import GoSendxmpp
 from drivers.irssi import Irssi
-from drivers.ircframework import IrcFramework
+from drivers.ircframework import IrcFramework, IrcFrameworkWeb
 from drivers.person import words
 from drivers.profanity import Profanity
 from drivers.rawirc import RawIrc
 from drivers.slix import Slixmpp
 from drivers.weechat import Weechat
 
-PAIRS = [(Profanity, Weechat), (Profanity, Irssi), (Slixmpp, Weechat), (Slixmpp, Irssi), (Slixmpp, IrcFramework), (Slixmpp, RawIrc)]
+PAIRS = [
+    (Profanity, Weechat), (Profanity, Irssi), (Slixmpp, Weechat), (Slixmpp, Irssi), (Slixmpp, IrcFramework), (Slixmpp, IrcFrameworkWeb),
+    (Slixmpp, RawIrc),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("on_xmpp", "on_irc"), PAIRS, ids=lambda d: d.program)

@@ -1,6 +1,6 @@
 //! History: CHATHISTORY in all its forms, replay for plain clients.
 
-use crate::world::{MODERN, PASSWORD, World, bare, none, one, tag};
+use crate::world::{MODERN, PASSWORD, World, bare, none, one, tag, two};
 
 fn texts(lines: &[String]) -> Vec<String> {
     let said = lines.iter().filter(|l| l.contains("PRIVMSG"));
@@ -131,9 +131,7 @@ async fn a_plain_client_gets_what_it_missed_once() {
 
 #[tokio::test]
 async fn nobody_reads_what_was_said_before_a_secret_room_let_them_in() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     alice.does("JOIN #town").await;
     alice.does("PRIVMSG #town :before").await;
     bob.does("JOIN #town").await;

@@ -3,7 +3,7 @@
 use sammen_core::ops::send::{self, Outgoing, Target};
 use sammen_core::{Content, Message, Principal, Protocol};
 
-use crate::world::{MODERN, World, address, none, one};
+use crate::world::{MODERN, World, address, none, one, two};
 
 #[tokio::test]
 async fn bad_lines_are_answered_and_cost_nothing_else() {
@@ -264,9 +264,7 @@ async fn a_batch_that_fails_answers_its_label() {
 
 #[tokio::test]
 async fn long_answers_take_several_lines() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     let name = "x".repeat(50);
     for n in 10..30 {
         for person in [&mut alice, &mut bob] {

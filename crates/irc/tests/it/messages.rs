@@ -1,15 +1,10 @@
 //! Talking: messages, echoes, labels, multi-line, reactions, redactions, typing, order.
 
-use crate::world::{MODERN, World, bare, none, one, tag};
+use crate::world::{MODERN, World, bare, none, one, tag, town, two};
 
 #[tokio::test]
 async fn an_echo_has_the_label_and_the_same_id_as_what_others_see() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
-    alice.does("JOIN #town").await;
-    bob.does("JOIN #town").await;
-    alice.syncs().await;
+    let (world, mut alice, mut bob) = town().await;
     let lines = alice.does("@label=7 PRIVMSG #town :hi").await;
     let echo = one(&lines, "PRIVMSG #town :hi");
     assert_eq!(tag(echo, "label"), Some("7"));
@@ -59,9 +54,7 @@ async fn what_was_sent_is_seen_by_others_before_the_pong() {
 
 #[tokio::test]
 async fn formatting_and_client_tags_stay_between_irc_clients() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     alice
         .does("@+x/y=1;+reply=abc PRIVMSG bob :\x02bold\x02 and \x0304red")
         .await;
@@ -85,9 +78,7 @@ async fn formatting_and_client_tags_stay_between_irc_clients() {
 
 #[tokio::test]
 async fn many_lines_are_one_message() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (world, mut alice, mut bob) = two().await;
     let mut carol = world.enters("carol", "").await;
     for who in [&mut alice, &mut bob, &mut carol] {
         who.does("JOIN #town").await;
@@ -167,9 +158,7 @@ async fn many_lines_are_one_message() {
 
 #[tokio::test]
 async fn reactions_come_and_go_and_messages_are_taken_back() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (world, mut alice, mut bob) = two().await;
     let mut carol = world.enters("carol", "").await;
     let mut weechat = world
         .enters("alice/weechat", "message-tags server-time")
@@ -272,9 +261,7 @@ async fn typing_and_read_markers() {
 
 #[tokio::test]
 async fn words_to_moderators_and_between_two_in_a_room() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (world, mut alice, mut bob) = two().await;
     let mut carol = world.enters("carol", MODERN).await;
     for who in [&mut alice, &mut bob, &mut carol] {
         who.does("JOIN #town").await;
@@ -342,9 +329,7 @@ async fn what_gathers_comes_whole_and_in_order() {
 
 #[tokio::test]
 async fn a_programs_question_to_some_in_a_room_reaches_nobody_else() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (world, mut alice, mut bob) = two().await;
     let mut carol = world.enters("carol", MODERN).await;
     for person in [&mut alice, &mut bob, &mut carol] {
         person.does("JOIN #town").await;

@@ -1,12 +1,10 @@
 //! draft/metadata-2: what is subscribed to is told when it comes into sight.
 
-use crate::world::{MODERN, World, none, one};
+use crate::world::{MODERN, World, none, one, two};
 
 #[tokio::test]
 async fn what_alice_subscribes_to_comes_with_rooms_people_and_keys() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (world, mut alice, mut bob) = two().await;
     bob.does("JOIN #town").await;
     for key in ["avatar", "homepage"] {
         bob.does(&format!("METADATA * SET {key} :https://b.example/{key}"))
@@ -74,9 +72,7 @@ async fn who_is_monitored_shows_their_keys_when_they_come() {
 
 #[tokio::test]
 async fn clear_is_one_batch_and_many_changes_are_slowed_down() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     bob.does("JOIN #town").await;
     bob.does("METADATA #town SET avatar :x").await;
     for key in ["avatar", "homepage"] {

@@ -2,13 +2,11 @@
 
 use sammen_net::credentials::Scopes;
 
-use crate::world::{MODERN, PASSWORD, World, address, none, one};
+use crate::world::{MODERN, PASSWORD, World, address, none, one, town, two};
 
 #[tokio::test]
 async fn presence_is_for_those_who_may_see_it() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (world, mut alice, mut bob) = two().await;
     // Strangers are offline to each other.
     one(
         &bob.does("MONITOR + alice,nobody").await,
@@ -44,9 +42,7 @@ async fn presence_is_for_those_who_may_see_it() {
 
 #[tokio::test]
 async fn the_blocked_reach_nobody() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     one(&alice.does("SILENCE +bob").await, "SILENCE +bob!*@*");
     one(&bob.does("PRIVMSG alice :hi").await, " 531 bob alice ");
     one(
@@ -62,12 +58,7 @@ async fn the_blocked_reach_nobody() {
 
 #[tokio::test]
 async fn names_and_metadata_are_told_to_those_around() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
-    alice.does("JOIN #town").await;
-    bob.does("JOIN #town").await;
-    alice.syncs().await;
+    let (_world, mut alice, mut bob) = town().await;
     bob.does("METADATA * SUB avatar").await;
     one(&alice.does("SETNAME :Alice A.").await, "SETNAME :Alice A.");
     one(
@@ -169,9 +160,7 @@ async fn the_server_answers_what_clients_ask() {
 
 #[tokio::test]
 async fn alice_switches_her_typing_off() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     for (one, other) in [("alice", "bob"), ("bob", "alice")] {
         let writer = if one == "alice" { &mut alice } else { &mut bob };
         writer.does(&format!("PRIVMSG {other} :hi")).await;
@@ -200,9 +189,7 @@ async fn alice_switches_her_typing_off() {
 
 #[tokio::test]
 async fn a_display_name_is_the_name_that_setname_sets_and_a_rooms_is_its_name() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (world, mut alice, mut bob) = two().await;
     bob.does("METADATA * SUB display-name").await;
     alice.does("JOIN #town").await;
     bob.does("JOIN #town").await;
@@ -277,11 +264,7 @@ async fn metadata_before_connecting_holds_afterwards() {
 
 #[tokio::test]
 async fn who_shares_a_room_is_monitored_without_being_a_contact() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
-    alice.does("JOIN #town").await;
-    bob.does("JOIN #town").await;
+    let (world, mut alice, mut bob) = town().await;
     one(&bob.does("MONITOR + alice").await, " 730 bob :alice!");
     alice.does("AWAY :tea").await;
     one(&bob.syncs().await, ":alice!alice@example.org AWAY :tea");
@@ -365,11 +348,7 @@ async fn a_passphrase_is_changed_only_by_who_knows_it() {
 
 #[tokio::test]
 async fn who_does_not_say_when_they_were_last_seen_is_not_asked() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
-    alice.does("JOIN #town").await;
-    bob.does("JOIN #town").await;
+    let (_world, mut alice, mut bob) = town().await;
     one(&bob.does("WHOIS alice").await, " 317 bob alice ");
     alice.does("PRIVMSG *sammen :settings last-seen off").await;
     none(&bob.does("WHOIS alice").await, " 317 ");
@@ -383,9 +362,7 @@ async fn who_does_not_say_when_they_were_last_seen_is_not_asked() {
 
 #[tokio::test]
 async fn strangers_learn_of_nobody_that_they_are_here() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     alice.does("AWAY :at the lake").await;
     bob.does("JOIN #den").await;
     // An app would answer a CTCP by itself; what is not there would not either.

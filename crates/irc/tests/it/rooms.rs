@@ -1,6 +1,6 @@
 //! Rooms: joining, ranks, modes, kicks, bans, invitations, always-on membership.
 
-use crate::world::{MODERN, World, bare, none, one};
+use crate::world::{MODERN, World, bare, none, one, town, two};
 
 #[tokio::test]
 async fn who_disconnects_stays_in_the_room() {
@@ -170,9 +170,7 @@ async fn keys_limits_and_invitations() {
 
 #[tokio::test]
 async fn only_listed_rooms_and_ones_own_can_be_looked_into() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     alice.does("JOIN #secret").await;
     alice.does("TOPIC #secret :plans").await;
     for command in [
@@ -219,9 +217,7 @@ async fn only_listed_rooms_and_ones_own_can_be_looked_into() {
 
 #[tokio::test]
 async fn a_hidden_room_is_answered_as_one_that_is_not_there() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (_world, mut alice, mut bob) = two().await;
     alice.does("JOIN #vault").await;
     alice.does("MODE #vault +i").await;
     alice.does("PRIVMSG #vault :secret").await;
@@ -284,12 +280,7 @@ async fn a_hidden_room_is_answered_as_one_that_is_not_there() {
 
 #[tokio::test]
 async fn voice_where_everyone_speaks_is_answered() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
-    alice.does("JOIN #town").await;
-    bob.does("JOIN #town").await;
-    alice.syncs().await;
+    let (_world, mut alice, mut bob) = town().await;
     let lines = alice.does("MODE #town +v bob").await;
     assert!(one(&lines, " NOTICE alice :").contains("everyone speaks in #town"));
     none(&bob.syncs().await, "MODE");
@@ -351,9 +342,7 @@ async fn a_renamed_room_goes_on_under_its_new_name() {
 
 #[tokio::test]
 async fn an_operator_without_more_rank_keeps_people_out() {
-    let world = World::new().await;
-    let mut alice = world.enters("alice", MODERN).await;
-    let mut bob = world.enters("bob", MODERN).await;
+    let (world, mut alice, mut bob) = two().await;
     let mut carol = world.enters("carol", MODERN).await;
     for person in [&mut alice, &mut bob, &mut carol] {
         person.does("JOIN #town").await;

@@ -134,6 +134,23 @@ impl World {
     }
 }
 
+/// Alice and Bob with modern apps, who share no room yet.
+pub async fn two() -> (World, Person, Person) {
+    let world = World::new().await;
+    let alice = world.enters("alice", MODERN).await;
+    let bob = world.enters("bob", MODERN).await;
+    (world, alice, bob)
+}
+
+/// Both in #town, Alice its owner; everything is read.
+pub async fn town() -> (World, Person, Person) {
+    let (world, mut alice, mut bob) = two().await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    alice.syncs().await;
+    (world, alice, bob)
+}
+
 pub fn address(name: &str) -> Address {
     Address::new(&format!("{name}@example.org")).unwrap()
 }
