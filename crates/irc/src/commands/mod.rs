@@ -30,6 +30,7 @@ pub(crate) mod privmsg;
 pub(crate) mod redact;
 pub(crate) mod register;
 pub(crate) mod rename;
+pub(crate) mod search;
 pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod setname;
@@ -116,6 +117,7 @@ commands! {
     "REGISTER" 3 any register::register;
     "REHASH" 0 inside oper::rehash;
     "RENAME" 2 inside rename::handle;
+    "SEARCH" 1 inside search::handle;
     "SETNAME" 1 inside setname::handle;
     "SILENCE" 0 inside contact::silence;
     "STATS" 0 inside server::stats;

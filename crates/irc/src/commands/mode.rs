@@ -15,7 +15,7 @@ use crate::wire::{Message, Numeric};
 pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     let target = m.text(0).unwrap_or("");
     if !target.starts_with('#') {
-        return user(s, target, m.text(1));
+        return user(s, target, m.text(1)).await;
     }
     let Some(convo) = s.visible_room(target) else {
         return s.numeric(Numeric::ERR_NOSUCHCHANNEL, &[target], "No such channel");
@@ -359,7 +359,7 @@ pub(crate) fn own_modes(s: &Session) -> String {
     out
 }
 
-fn user(s: &mut Session, target: &str, asked: Option<&str>) {
+async fn user(s: &mut Session, target: &str, asked: Option<&str>) {
     if !casemap::same(target, &s.me().nick) {
         let known = s.server.names.person(target).is_some();
         return if known {
@@ -380,7 +380,22 @@ fn user(s: &mut Session, target: &str, asked: Option<&str>) {
     if !parsed.unknown.is_empty() {
         s.numeric(Numeric::ERR_UMODEUNKNOWNFLAG, &[], "Unknown MODE flag");
     }
-    // All of them follow from the account and the connection, but for stepping down.
+    if let Some(change) = parsed.changes.iter().find(|c| c.mode == 'B') {
+        let (me, on) = (s.account(), change.set);
+        let written = s
+            .server
+            .node
+            .write(move |tx| ops::accounts::change(tx, &me, |account| account.bot = on).map(drop));
+        let nick = s.me().nick.clone();
+        match written.await {
+            Ok(()) => {
+                let line = crate::wire::Line::new(&nick).cmd("MODE").param(&nick);
+                s.reply(line.param(if on { "+B" } else { "-B" }));
+            }
+            Err(refusal) => s.refuse(&refusal, &nick),
+        }
+    }
+    // The others follow from the account and the connection, but for stepping down.
     if parsed.changes.iter().any(|c| c.mode == 'o' && !c.set) && s.me().oper {
         s.set_oper(false);
         let nick = s.me().nick.clone();

@@ -64,6 +64,7 @@ caps! {
     ExtendedIsupport "draft/extended-isupport",
     DraftNoImplicitNames "draft/no-implicit-names",
     SojuNoImplicitNames "soju.im/no-implicit-names",
+    SojuSearch "soju.im/search",
 }
 
 /// A set of capabilities.

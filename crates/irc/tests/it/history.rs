@@ -1,6 +1,6 @@
 //! History: CHATHISTORY in all its forms, replay for plain clients.
 
-use crate::world::{MODERN, PASSWORD, World, bare, none, one, tag, two};
+use crate::world::{MODERN, PASSWORD, World, bare, none, one, tag, town, two};
 
 fn texts(lines: &[String]) -> Vec<String> {
     let said = lines.iter().filter(|l| l.contains("PRIVMSG"));
@@ -141,4 +141,50 @@ async fn nobody_reads_what_was_said_before_a_secret_room_let_them_in() {
         &bob.does("CHATHISTORY LATEST #town * 50").await,
         "after the kick",
     );
+}
+
+#[tokio::test]
+async fn words_are_found_in_what_one_may_see_and_nowhere_else() {
+    let (world, mut alice, mut bob) = town().await;
+    let mut carol = world.enters("carol", MODERN).await;
+    one(&alice.does("SEARCH text=x").await, " 421 alice SEARCH ");
+    for person in [&mut alice, &mut bob, &mut carol] {
+        person.does("CAP REQ soju.im/search").await;
+    }
+    for text in ["the green apple", "a red apple", "a pear"] {
+        alice.does(&format!("PRIVMSG #town :{text}")).await;
+    }
+    bob.does("PRIVMSG alice :an apple for you").await;
+    bob.does("PRIVMSG #town :my apple").await;
+    alice.syncs().await;
+    let said = |lines: &[String]| -> Vec<String> {
+        let told = lines.iter().filter(|l| l.contains(" PRIVMSG "));
+        told.map(|l| l.rsplit_once(':').unwrap().1.to_owned())
+            .collect()
+    };
+    let found = alice.does("SEARCH text=apple").await;
+    assert!(one(&found, " BATCH +").ends_with(" soju.im/search"));
+    let all = [
+        "the green apple",
+        "a red apple",
+        "an apple for you",
+        "my apple",
+    ];
+    assert_eq!(said(&found), all);
+    let found = alice.does("SEARCH text=red\\sapple;in=#town").await;
+    assert_eq!(said(&found), ["a red apple"]);
+    assert!(tag(one(&found, "red apple"), "msgid").is_some());
+    let found = alice.does("SEARCH from=bob;in=#town;limit=1").await;
+    assert_eq!(said(&found), ["my apple"]);
+    let found = alice
+        .does("SEARCH text=apple;before=2020-01-01T00:00:00.000Z")
+        .await;
+    assert_eq!(found.len(), 2, "{found:#?}");
+    // Carol is in no room, and nobody wrote to her.
+    let found = carol.does("SEARCH text=apple").await;
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for bad in ["in=#town", "limit=0", "after=yesterday", "text="] {
+        let told = carol.does(&format!("SEARCH {bad}")).await;
+        one(&told, "FAIL SEARCH INVALID_PARAMS ");
+    }
 }

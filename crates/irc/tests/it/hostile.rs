@@ -68,6 +68,7 @@ async fn every_command_bears_any_parameters() {
         "REGISTER",
         "REHASH",
         "RENAME",
+        "SEARCH",
         "SETNAME",
         "SILENCE",
         "STATS",

@@ -394,3 +394,14 @@ async fn a_full_list_names_everyone_who_is_not_on_it() {
     one(&alice.does("MONITOR X").await, " 400 alice MONITOR X ");
     one(&alice.does("MONITOR L").await, " 732 alice :bob,carol");
 }
+
+#[tokio::test]
+async fn alice_says_that_her_account_is_a_program() {
+    let (_world, mut alice, mut bob) = town().await;
+    one(&alice.does("MODE alice +B").await, ":alice MODE alice +B");
+    one(&bob.does("WHOIS alice").await, " 335 bob alice ");
+    alice.does("PRIVMSG #town :beep").await;
+    assert!(crate::world::tag(one(&bob.syncs().await, "beep"), "bot").is_some());
+    one(&alice.does("MODE alice -B").await, ":alice MODE alice -B");
+    none(&bob.does("WHOIS alice").await, " 335 ");
+}

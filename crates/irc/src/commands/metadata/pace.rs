@@ -1,4 +1,4 @@
-//! How much one session changes and asks for: what it does is told to everyone around.
+//! How much one session changes and asks for: what it does is told to everyone around, or costs a search.
 
 use sammen_core::Timestamp;
 
@@ -23,7 +23,7 @@ impl Pace {
     }
 
     /// Takes so much, at most all there can be; else the seconds after which there is enough.
-    pub(super) fn take(&mut self, cost: u32, now: Timestamp) -> Result<(), u32> {
+    pub(crate) fn take(&mut self, cost: u32, now: Timestamp) -> Result<(), u32> {
         let passed = (now.0 - self.at.0).max(0);
         let back = u32::try_from(passed / EACH).unwrap_or(MOST);
         self.left = self.left.saturating_add(back).min(MOST);
