@@ -60,6 +60,7 @@ pub const RESERVED_NAMES: &[&str] = &[
     "postmaster",
     "root",
     "sales",
+    "sammen",
     "security",
     "ssladmin",
     "ssladministrator",

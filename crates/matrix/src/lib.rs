@@ -8,6 +8,7 @@
 //!    ├── account_data/  what clients keep on the server
 //!    ├── sync/          what clients hear
 //!    └── push/          what is worth a notification
+//! chain/                rooms: conversations of core as chains of PDUs; translate/ their words
 //! host.rs               people's pictures, which the binary knows how to get
 //! server.rs, bell.rs    what all requests share, and what wakes those that wait
 //! names.rs              core's addresses as Matrix ids, and back
@@ -27,10 +28,12 @@
 pub mod account_data;
 pub mod auth;
 pub mod bell;
+pub mod chain;
 mod config;
 mod discovery;
 pub mod extract;
 pub mod fault;
+mod fields;
 mod host;
 pub mod http;
 pub mod media;
@@ -41,6 +44,7 @@ pub mod routes;
 mod server;
 pub mod shelf;
 pub mod sync;
+pub mod translate;
 
 pub use config::Config;
 pub use host::{Host, NoHost};

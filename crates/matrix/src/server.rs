@@ -8,6 +8,7 @@ use sammen_net::accounts::Accounts;
 
 use crate::auth::Auth;
 use crate::bell::Bells;
+use crate::chain::Rooms;
 use crate::config::Config;
 use crate::fault::{Answer, Fault};
 use crate::host::Host;
@@ -35,10 +36,12 @@ pub struct Matrix {
     pub sync: crate::sync::Sync,
     /// Push rules of accounts that were asked for lately.
     pub rules: crate::push::Rules,
+    /// The rooms.
+    pub rooms: Arc<Rooms>,
 }
 
 impl Matrix {
-    /// The Matrix side of `node`; `None` where the node has no domain that Matrix can write.
+    /// The Matrix side of `node`, inside a runtime; `None` where the node has no domain that Matrix can write.
     pub fn new(
         node: Node,
         accounts: Arc<Accounts>,
@@ -47,18 +50,26 @@ impl Matrix {
     ) -> Option<Arc<Self>> {
         let name = ServerName::parse(node.domains().first()?.as_str()).ok()?;
         let sync = crate::sync::Sync::new(node.now());
-        Some(Arc::new(Self {
+        let bells = Arc::new(Bells::default());
+        let rooms = Rooms::new(node.clone(), name.clone(), bells.clone())
+            .inspect_err(|why| tracing::error!(%why, "the rooms of Matrix can't be read"))
+            .ok()?;
+        tokio::spawn(Rooms::run(Arc::downgrade(&rooms)));
+        let matrix = Arc::new(Self {
             auth: Auth::new(accounts.clone()),
             node,
             accounts,
             config,
             name,
-            bells: Arc::default(),
+            bells,
             host,
             media: Media::default(),
             sync,
             rules: crate::push::Rules::default(),
-        }))
+            rooms,
+        });
+        matrix.rooms.belongs_to(&matrix);
+        Some(matrix)
     }
 
     /// The main domain.
