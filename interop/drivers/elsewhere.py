@@ -291,12 +291,15 @@ class Ejabberd(Elsewhere):
             f"{{nameserver, {{127,0,0,1}}, {world.dns.port}}}.\n{{timeout, 2000}}.\n"
         )
         self.start()
+        self.registers()
+
+    def registers(self) -> None:
         for name, secret in self.accounts.items():
             api = http.client.HTTPConnection("127.0.0.1", self.api)
-            body = json.dumps({"user": name, "host": domain, "password": secret})
+            body = json.dumps({"user": name, "host": self.domain, "password": secret})
             api.request("POST", "/api/register", body, {"Content-Type": "application/json"})
             answer = api.getresponse()
-            assert answer.status == 200, answer.read()
+            assert answer.status in (200, 409), answer.read()
 
     def start(self) -> None:
         env = {"ERL_LIBS": "/usr/lib/x86_64-linux-gnu", "EJABBERD_CONFIG_PATH": str(self.folder / "ejabberd.yml"),
@@ -311,6 +314,8 @@ class Ejabberd(Elsewhere):
         # SIGTERM lets Erlang close everything in order, which takes long; what is on disk is enough.
         self.program.stop(patience=20)
         self.start()
+        # What its database wrote in the last two seconds before a kill may be gone.
+        self.registers()
 
     def stop(self) -> None:
         if self.program.alive:

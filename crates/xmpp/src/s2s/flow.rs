@@ -2,19 +2,22 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sammen_net::dial::Certificate;
 use sammen_net::{Connection, Link, LinkConfig, Peer as Client, Rate, Stream, Turn};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::barrier::Barrier;
 use super::incoming::{self, Ground, Incoming};
-use super::outgoing::{self, Agreed, Outgoing, Purpose};
+use super::opening::{Outcome, negotiate};
+use super::outgoing::Purpose;
 use super::peer::Peer;
-use super::pipe::{Failure, Item, Pipe, Unacked};
+use super::pipe::{Failure, Pipe, Unacked};
 use super::tally::Tally;
-use super::{Federation, SERVICE, ascii, is_ours, route};
+use super::{Federation, is_ours, route};
 use crate::server::Server;
 use crate::wire::{
     Context, Element, Frame, Jid, Str, StreamCondition, StreamError, StreamParser, ns, write,
@@ -24,8 +27,11 @@ use crate::wire::{
 const IN_HAND: usize = 1024;
 /// Stanzas that wait for the peer's acknowledgement; then sending pauses.
 const UNACKED: usize = 1024;
+/// How long a peer that proved itself may take to ask for acknowledgements before it is sent what waits.
+const HELD: Duration = Duration::from_secs(2);
 
-fn link_config(federation: &Federation) -> LinkConfig {
+/// Limits of a connection between servers.
+pub(super) fn link_config(federation: &Federation) -> LinkConfig {
     let config = federation.config.get();
     LinkConfig {
         max_input: 64 * 1024,
@@ -37,13 +43,6 @@ fn link_config(federation: &Federation) -> LinkConfig {
             burst: config.burst,
         },
     }
-}
-
-/// A stream that negotiated everything.
-struct Opened {
-    link: Link<Stream>,
-    parser: StreamParser,
-    agreed: Agreed,
 }
 
 /// Opens a stream for a pair of domains and serves it to its end.
@@ -78,6 +77,9 @@ pub(super) async fn open(federation: Arc<Federation>, peer: Arc<Peer>) {
     };
     let mut flow = Flow {
         unacked: acknowledges.then(Unacked::default),
+        unsure: Unacked::default(),
+        barrier: None,
+        held: None,
         head,
         link: Some(opened.link),
         parser: opened.parser,
@@ -87,122 +89,15 @@ pub(super) async fn open(federation: Arc<Federation>, peer: Arc<Peer>) {
         federation,
         proved: HashSet::new(),
     };
+    for el in opened.early {
+        if flow.both_ways(el).await == On::No {
+            return flow.over();
+        }
+    }
+    // XEP-0198 §4: what came before the answer is not counted.
+    flow.tally.reset();
     flow.run(None).await;
     flow.over();
-}
-
-/// What a negotiation ends with.
-enum Outcome {
-    Ready(Box<Opened>),
-    Verified(bool),
-}
-
-async fn negotiate(
-    federation: &Arc<Federation>,
-    local: &Str,
-    remote: &Str,
-    purpose: Purpose,
-) -> Result<Outcome, Failure> {
-    let patience = federation.config.get().negotiation;
-    let slow = || Failure::Unreachable(format!("{remote} took too long"));
-    let work = Box::pin(negotiating(federation, local, remote, purpose));
-    tokio::select! {
-        done = timeout(patience, work) => done.map_err(|_| slow())?,
-        () = federation.down.cancelled() => Err(Failure::Unreachable("the node goes down".into())),
-    }
-}
-
-async fn negotiating(
-    federation: &Arc<Federation>,
-    local: &Str,
-    remote: &Str,
-    purpose: Purpose,
-) -> Result<Outcome, Failure> {
-    let name = ascii(remote);
-    let ways = federation.ways.get();
-    let dialed = ways.dialer.connect(&name, &SERVICE).await;
-    let dialed = dialed.map_err(|error| {
-        if error.is_final() {
-            Failure::NoServer(error.to_string())
-        } else {
-            Failure::Unreachable(error.to_string())
-        }
-    })?;
-    let broke = |e: &dyn std::fmt::Display| Failure::Unreachable(format!("{remote}: {e}"));
-    let mut machine = Outgoing::new(
-        federation.config.get(),
-        federation.secret.clone(),
-        local.clone(),
-        remote.clone(),
-        purpose,
-    );
-    let config = link_config(federation);
-    let mut link = if dialed.direct_tls {
-        let secured = ways.tls.handshake(dialed.stream, &name, true);
-        let (stream, shown) = secured.await.map_err(|e| broke(&e))?;
-        machine.secured(federation.proves(&shown.chain, remote));
-        Link::new(stream, config)
-    } else {
-        machine.open();
-        Link::new(Stream::Plain(dialed.stream), config)
-    };
-    let mut parser = StreamParser::new(federation.config.get().stranger).between_servers();
-    loop {
-        for piece in machine.take_output() {
-            link.queue(piece).map_err(|e| broke(&e))?;
-        }
-        let Some(frame) = parser.next_frame().map_err(|e| broke(&e))? else {
-            match link.turn().await.map_err(|e| broke(&e))? {
-                Turn::Input => {
-                    parser.feed(&link.input);
-                    link.input.clear();
-                }
-                Turn::Room => {}
-                Turn::Closed => return Err(broke(&"the connection was closed")),
-            }
-            continue;
-        };
-        match machine.frame(frame) {
-            outgoing::Step::Go => {}
-            outgoing::Step::Restart => parser.reset(),
-            outgoing::Step::StartTls => {
-                // RFC 6120 §5.4.3.3: what came in clear behind the answer is somebody else's.
-                if parser.reset_discarding() > 0 {
-                    return Err(broke(&"bytes in clear before TLS"));
-                }
-                let stream = link.into_stream().await.map_err(|e| broke(&e))?;
-                let Stream::Plain(tcp) = stream else {
-                    return Err(broke(&"TLS twice"));
-                };
-                let secured = ways.tls.handshake(tcp, &name, false);
-                let (stream, shown) = secured.await.map_err(|e| broke(&e))?;
-                machine.secured(federation.proves(&shown.chain, remote));
-                link = Link::new(stream, config);
-            }
-            outgoing::Step::Ready(agreed) => {
-                parser.set_limits(federation.config.get().peer);
-                return Ok(Outcome::Ready(Box::new(Opened {
-                    link,
-                    parser,
-                    agreed,
-                })));
-            }
-            outgoing::Step::Verified(valid) => {
-                for piece in machine.take_output() {
-                    let _ = link.queue(piece);
-                }
-                let _ = link.flush().await;
-                return Ok(Outcome::Verified(valid));
-            }
-            outgoing::Step::Failed(why) => {
-                for piece in machine.take_output() {
-                    let _ = link.queue(piece);
-                }
-                let _ = link.flush().await;
-                return Err(why);
-            }
-        }
-    }
 }
 
 /// What a connection of another server stands on.
@@ -255,6 +150,9 @@ pub async fn serve(server: Arc<Server>, connection: Connection) {
         pipe: None,
         peers: Vec::new(),
         unacked: None,
+        unsure: Unacked::default(),
+        barrier: None,
+        held: None,
         tally: Arc::default(),
         federation,
         proved: HashSet::new(),
@@ -286,7 +184,13 @@ struct Flow {
     pipe: Option<Arc<Pipe>>,
     /// Whose pipe it is.
     peers: Vec<Arc<Peer>>,
+    /// What was sent to a peer that acknowledges.
     unacked: Option<Unacked>,
+    /// What was sent to one that does not, and the question behind it.
+    unsure: Unacked,
+    barrier: Option<Barrier>,
+    /// Nothing goes out before this: the peer may be about to ask for acknowledgements.
+    held: Option<Instant>,
     tally: Arc<Tally>,
     federation: Arc<Federation>,
     /// Pairs of domains that were proven here.
@@ -307,23 +211,9 @@ impl Flow {
         let shutdown = self.federation.down.clone();
         let begun = Instant::now();
         let mut last = begun;
-        let mut written: Vec<Item> = Vec::new();
         loop {
-            self.write(&mut written);
+            self.write();
             let Some(link) = &mut self.link else { return };
-            if !written.is_empty() {
-                // Without acknowledgements, what the connection took is delivered.
-                if link.flush().await.is_err() {
-                    for item in written.drain(..) {
-                        self.federation.fail(item, &Failure::Lost);
-                    }
-                    return;
-                }
-                for done in written.drain(..).filter_map(|item| item.done) {
-                    let _ = done.send(Ok(()));
-                }
-                continue;
-            }
             let stranger = matches!(&self.head, Head::In(machine) if machine.proven().is_empty());
             let until = if stranger {
                 begun + config.negotiation
@@ -338,8 +228,23 @@ impl Flow {
                     None => std::future::pending().await,
                 }
             };
+            let (held, barrier) = (self.held, &mut self.barrier);
+            let believed = async {
+                match barrier {
+                    Some(barrier) => {
+                        let _ = timeout_at(barrier.until, &mut barrier.answer).await;
+                        barrier.upto
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = due => last = Instant::now(),
+                () = due, if held.is_none() => last = Instant::now(),
+                () = sleep_until(held.unwrap_or(last)), if held.is_some() => self.held = None,
+                upto = believed => {
+                    self.barrier = None;
+                    let _ = self.unsure.acked(upto);
+                }
                 () = self.tally.bell.notified() => {}
                 Some((local, remote, valid)) = heard.recv() => {
                     let Head::In(machine) = &mut self.head else { continue };
@@ -378,37 +283,52 @@ impl Flow {
 
     /// Whether the stream can be closed without loss; then nothing more is taken.
     fn quiet(&self) -> bool {
-        let unacked = self.unacked.as_ref().map_or(0, Unacked::waiting);
+        let unacked = self.unacked.as_ref().map_or(0, Unacked::waiting) + self.unsure.waiting();
         let empty = self.pipe.as_ref().is_none_or(|p| p.close_if_empty());
         unacked == 0 && empty && self.tally.waiting() == 0
     }
 
     /// Hands what waits to the connection, as far as it has room.
-    fn write(&mut self, written: &mut Vec<Item>) {
+    fn write(&mut self) {
         let Some(link) = &mut self.link else { return };
-        if let Some(pipe) = &self.pipe {
-            while link.has_room() && self.unacked.as_ref().is_none_or(|u| u.waiting() < UNACKED) {
+        if let Some(pipe) = self.pipe.as_ref().filter(|_| self.held.is_none()) {
+            let counted = self.unacked.is_some();
+            let sent = self.unacked.as_mut().unwrap_or(&mut self.unsure);
+            while link.has_room() && sent.waiting() < UNACKED {
                 let Some(item) = pipe.pop() else { break };
                 if link.queue(item.bytes.clone()).is_err() {
                     self.federation.fail(item, &Failure::Busy);
-                    continue;
-                }
-                match &mut self.unacked {
-                    Some(unacked) => unacked.sent(item),
-                    None if item.done.is_some() => written.push(item),
-                    None => {}
+                } else if counted || item.done.is_some() {
+                    sent.sent(item);
                 }
             }
-            if let Some(unacked) = &mut self.unacked
-                && (pipe.is_empty() || unacked.waiting() >= UNACKED)
-                && unacked.asks()
-            {
-                let _ = link.queue(Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>"));
+            if (pipe.is_empty() || sent.waiting() >= UNACKED) && sent.asks() {
+                if counted {
+                    let _ = link.queue(Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>"));
+                } else {
+                    self.barrier = self.ask();
+                }
             }
         }
-        if let Some(h) = self.tally.answer() {
+        if let (Some(h), Some(link)) = (self.tally.answer(), &mut self.link) {
             let _ = link.queue(format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>").into());
         }
+    }
+
+    /// Asks a peer that acknowledges nothing whether it has what was sent.
+    fn ask(&mut self) -> Option<Barrier> {
+        let number = self.federation.server()?.node.clock().random();
+        let peer = self.peers.first()?;
+        let barriers = &self.federation.barriers;
+        let (question, answer) = barriers.ask(&peer.local, &peer.remote, number);
+        let mut out = BytesMut::new();
+        write::element(&mut out, &question, Context::CLIENT);
+        self.link.as_mut()?.queue(out.freeze()).ok()?;
+        Some(Barrier {
+            answer,
+            upto: self.unsure.all(),
+            until: Instant::now() + self.federation.config.get().negotiation,
+        })
     }
 
     async fn input(&mut self, client: &mut Option<Client>, verdicts: &mpsc::Sender<Verdict>) -> On {
@@ -450,9 +370,7 @@ impl Flow {
     /// A frame on a stream that we opened.
     async fn answer(&mut self, frame: Frame) -> On {
         let Head::Out {
-            local,
-            remote,
-            both_ways,
+            remote, both_ways, ..
         } = &self.head
         else {
             return On::No;
@@ -475,15 +393,7 @@ impl Flow {
                 return On::No;
             }
             ("message" | "presence" | "iq", ns::CLIENT) if *both_ways => {
-                // RFC 6120 §8.1.2.2: this stream proved one pair of domains.
-                let domain = |name| el.get(name).and_then(|a| Jid::new(a).ok());
-                let proper = domain("from").is_some_and(|f| f.domain() == remote.as_str())
-                    && domain("to").is_some_and(|t| t.domain() == local.as_str());
-                if !proper {
-                    self.goodbye(Some(StreamCondition::InvalidFrom)).await;
-                    return On::No;
-                }
-                self.stanza(el).await;
+                return self.both_ways(el).await;
             }
             ("message" | "presence" | "iq", ns::CLIENT) => {
                 self.goodbye(Some(StreamCondition::NotAuthorized)).await;
@@ -491,6 +401,23 @@ impl Flow {
             }
             _ => {}
         }
+        On::Yes
+    }
+
+    /// A stanza of the peer's on a stream that we opened (XEP-0288).
+    async fn both_ways(&mut self, el: Element) -> On {
+        let Head::Out { local, remote, .. } = &self.head else {
+            return On::No;
+        };
+        // RFC 6120 §8.1.2.2: this stream proved one pair of domains.
+        let domain = |name| el.get(name).and_then(|a| Jid::new(a).ok());
+        let proper = domain("from").is_some_and(|f| f.domain() == remote.as_str())
+            && domain("to").is_some_and(|t| t.domain() == local.as_str());
+        if !proper {
+            self.goodbye(Some(StreamCondition::InvalidFrom)).await;
+            return On::No;
+        }
+        self.stanza(el).await;
         On::Yes
     }
 
@@ -534,8 +461,10 @@ impl Flow {
         }
         match step {
             incoming::Step::Go => {
-                if let Some((local, remote, both_ways)) = machine.sasl_pair() {
-                    self.proven(&local, &remote, both_ways);
+                if let Some((local, remote, both_ways)) = machine.sasl_pair()
+                    && self.proven(&local, &remote, both_ways)
+                {
+                    self.held = Some(Instant::now() + HELD);
                 }
             }
             incoming::Step::Restart => self.parser.reset(),
@@ -544,7 +473,9 @@ impl Flow {
                 local,
                 remote,
                 both_ways,
-            } => self.proven(&local, &remote, both_ways),
+            } => {
+                self.proven(&local, &remote, both_ways);
+            }
             incoming::Step::Verify { local, remote, key } => {
                 let id = machine.id().clone();
                 let (federation, verdicts) = (self.federation.clone(), verdicts.clone());
@@ -562,10 +493,15 @@ impl Flow {
                     let _ = verdicts.send((local, remote, valid)).await;
                 });
             }
-            incoming::Step::Stanza(el) => self.stanza(el).await,
+            incoming::Step::Stanza(el) => {
+                // Who sends stanzas has negotiated everything.
+                self.held = None;
+                self.stanza(el).await;
+            }
             incoming::Step::Asked => self.tally.ask(),
             incoming::Step::Acknowledged(h) => return self.acknowledged(Some(h)),
             incoming::Step::Counting => {
+                self.held = None;
                 self.tally.reset();
                 if self.unacked.is_none() && self.pipe.is_some() {
                     self.unacked = Some(Unacked::default());
@@ -582,10 +518,11 @@ impl Flow {
     }
 
     /// The peer proved a domain: it may say more, is alive, and may be spoken to here.
-    fn proven(&mut self, local: &Str, remote: &Str, both_ways: bool) {
+    /// True the first time.
+    fn proven(&mut self, local: &Str, remote: &Str, both_ways: bool) -> bool {
         let config = self.federation.config.get();
         if !self.proved.insert((local.clone(), remote.clone())) {
-            return;
+            return false;
         }
         self.parser.set_limits(config.peer);
         if both_ways && let Some(peer) = self.federation.peer(local, remote) {
@@ -595,6 +532,7 @@ impl Flow {
             }
         }
         self.federation.lives(local, remote);
+        true
     }
 
     async fn start_tls(&mut self, client: &mut Option<Client>) -> On {
@@ -656,7 +594,11 @@ impl Flow {
             }
         }
         let mut again = self.pipe.as_ref().map(|p| p.close()).unwrap_or_default();
-        for item in self.unacked.take().map(Unacked::lost).unwrap_or_default() {
+        let unacked = self.unacked.take().map(Unacked::lost).unwrap_or_default();
+        for item in unacked
+            .into_iter()
+            .chain(std::mem::take(&mut self.unsure).lost())
+        {
             self.federation.fail(item, &Failure::Lost);
         }
         // What was never written goes over the next stream.

@@ -4,7 +4,7 @@
 //! core's outbox ─ network.rs (deliver) ─┐                                  ┌─ incoming.rs ─ flow.rs ◄─ listener
 //! core's state  ─ network.rs (state)  ──┼► Federation::send ─ peer (queue) │
 //! a client's IQ ─ stanza.rs           ──┘        │                         └► route.rs ► visitor.rs ► message.rs,
-//!                                        outgoing.rs ─ flow.rs ─► socket                 presence.rs, muc/, pep/ …
+//!                                        outgoing.rs ─ opening.rs ─ flow.rs ─► socket                 presence.rs, muc/, pep/ …
 //! ```
 //!
 //! **How the rest of the crate uses it.** [`crate::Server::federation`] gives the [`Federation`] where there is one.
@@ -15,7 +15,7 @@
 //!   stream between servers too, because both have their stanzas in the default namespace ([`Federation::send_bytes`]).
 //! * *A message that must not be lost* is an event of a conversation with a remote address: core puts it into its outbox,
 //!   [`network`] delivers it when the peer can be reached, and it counts as delivered when the peer has acknowledged it
-//!   (XEP-0198, where the peer offers that).
+//!   (XEP-0198, or a ping behind it, [`barrier`]).
 //! * *What a remote person may see* (presence, contact requests, typing, [`crate::live_stanza::LiveStanza`], PEP
 //!   notifications) is told to `Address::remote("xmpp", …)` with `tx.tell_account`, as to an account.
 //! * *A stanza from another server* reaches [`route`]: the sender's full JID becomes a visitor ([`visitor`]): a
@@ -25,6 +25,7 @@
 //!   what the room sends to one of our full JIDs is [`crate::elsewhere`]'s: for that client, and for people on other
 //!   protocols.
 
+mod barrier;
 pub mod config;
 pub mod dialback;
 mod flow;
@@ -32,6 +33,7 @@ pub mod fuzz;
 mod gate;
 pub mod incoming;
 pub mod network;
+mod opening;
 pub mod outgoing;
 mod peer;
 pub mod pipe;
@@ -56,6 +58,7 @@ pub use flow::serve;
 
 use crate::server::Server;
 use crate::wire::{Context, Element, Jid, Str, write};
+use barrier::Barriers;
 use dialback::Secret;
 use peer::Peer;
 use pipe::{Failure, Item};
@@ -89,6 +92,7 @@ pub struct Federation {
     bound: OnceLock<Bound>,
     peers: Mutex<HashMap<(Str, Str), Arc<Peer>>>,
     pub(crate) visitors: Visitors,
+    pub(crate) barriers: Barriers,
     pub(crate) down: CancellationToken,
 }
 
@@ -110,6 +114,7 @@ impl Federation {
             bound: OnceLock::new(),
             peers: Mutex::default(),
             visitors: Visitors::default(),
+            barriers: Barriers::default(),
             down: CancellationToken::new(),
         })
     }

@@ -63,6 +63,9 @@ enum Phase {
     Enabling,
 }
 
+/// Most stanzas of a peer that does not wait for the end of the negotiation.
+const EARLY: usize = 256;
+
 /// The machine.
 pub struct Outgoing {
     config: Arc<Config>,
@@ -76,6 +79,7 @@ pub struct Outgoing {
     id: Str,
     authenticated: bool,
     agreed: Agreed,
+    early: Vec<Element>,
     out: Vec<Bytes>,
 }
 
@@ -99,6 +103,7 @@ impl Outgoing {
             id: Str::default(),
             authenticated: false,
             agreed: Agreed::default(),
+            early: Vec::new(),
             out: Vec::new(),
         }
     }
@@ -106,6 +111,11 @@ impl Outgoing {
     /// Output since the last call, in order.
     pub fn take_output(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.out)
+    }
+
+    /// Stanzas that the peer sent before the last word of the negotiation (XEP-0288 lets it). They are not counted.
+    pub fn take_early(&mut self) -> Vec<Element> {
+        std::mem::take(&mut self.early)
     }
 
     /// Opens the stream in clear text.
@@ -144,6 +154,13 @@ impl Outgoing {
     pub fn frame(&mut self, frame: Frame) -> Step {
         match frame {
             Frame::Open(open) if self.phase == Phase::Header => self.header(&open),
+            Frame::Stanza(el) if self.is_early(&el) => {
+                if self.early.len() >= EARLY {
+                    return self.failed(format!("{} does not wait for answers", self.remote));
+                }
+                self.early.push(el);
+                Step::Go
+            }
             Frame::Stanza(el) if self.phase != Phase::Header => self.element(&el),
             Frame::Close => Step::Failed(Failure::Unreachable(format!(
                 "{} closed the stream",
@@ -151,6 +168,14 @@ impl Outgoing {
             ))),
             _ => self.failed(format!("{} does not speak XMPP", self.remote)),
         }
+    }
+
+    fn is_early(&self, el: &Element) -> bool {
+        let stanza = matches!(
+            (el.name(), el.ns()),
+            ("message" | "presence" | "iq", ns::CLIENT)
+        );
+        self.phase == Phase::Enabling && self.agreed.both_ways && stanza
     }
 
     fn header(&mut self, open: &StreamOpen) -> Step {
@@ -400,6 +425,7 @@ mod tests {
         let features = "<stream:features><sm xmlns='urn:xmpp:sm:3'/></stream:features>";
         assert_eq!(hears(&mut machine, features), Step::Go);
         assert!(says(&mut machine).ends_with("<enable xmlns='urn:xmpp:sm:3'/>"));
+        assert_eq!(hears(&mut machine, "<message id='m1'/>"), Step::Go);
         let agreed = Agreed {
             acknowledges: true,
             both_ways: true,
@@ -407,6 +433,11 @@ mod tests {
         assert_eq!(
             hears(&mut machine, "<enabled xmlns='urn:xmpp:sm:3'/>"),
             Step::Ready(agreed)
+        );
+        let early = machine.take_early();
+        assert_eq!(
+            early.iter().map(|el| el.get("id")).collect::<Vec<_>>(),
+            [Some("m1")]
         );
     }
 

@@ -169,6 +169,12 @@ impl Unacked {
         !self.items.is_empty() && !std::mem::replace(&mut self.asked, true)
     }
 
+    /// What an acknowledgement of everything sent so far would say.
+    pub fn all(&self) -> u32 {
+        let waiting = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+        self.acked.wrapping_add(waiting)
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.items.len()

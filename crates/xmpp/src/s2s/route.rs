@@ -24,6 +24,9 @@ pub(crate) async fn stanza(
     let Some(from) = el.get("from").and_then(|from| Jid::new(from).ok()) else {
         return;
     };
+    if federation.barriers.take(&from, &el) {
+        return;
+    }
     // A room elsewhere that somebody of ours is in.
     let Some(token) = elsewhere::take(server, &from, &el, token).await else {
         return;
