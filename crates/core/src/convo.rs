@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use crate::address::Address;
 use crate::conversation::{Conversation, Home, Visibility};
 use crate::ids::{ConversationId, Pos, Seq};
@@ -21,9 +23,25 @@ pub struct Convo {
     pub members_changed: Seq,
 }
 
-/// How two nicks are compared: letters without their case.
+/// How two nicks are compared (RFC 8266 §2.4): letters without their case, compatible forms as one, spaces as one and none
+/// at the ends. What is not its own normal form after one round gets another (§7, erratum 5439).
 pub fn fold_nick(nick: &str) -> String {
-    nick.to_lowercase()
+    let round = |nick: &str| -> String {
+        let words: Vec<&str> = nick.split_whitespace().collect();
+        let lower = words.join(" ").to_lowercase();
+        if lower.is_ascii() {
+            lower
+        } else {
+            lower.nfkc().collect()
+        }
+    };
+    let mut folded = round(nick);
+    if !folded.is_ascii() {
+        for _ in 0..3 {
+            folded = round(&folded);
+        }
+    }
+    folded
 }
 
 impl Convo {
@@ -199,6 +217,22 @@ fn join(mut stretches: Vec<Interval>, more: Interval) -> Vec<Interval> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nicks_that_look_alike_are_one() {
+        // RFC 8266 §3, table 2 and 3.
+        for (one, other) in [
+            ("Foo", "foo"),
+            ("Foo Bar", " foo   bar "),
+            ("\u{3A3}", "\u{3C3}"),
+            ("Richard \u{2163}", "richard iv"),
+            ("\u{FF22}ob", "bob"),
+            ("A\u{30A}sa", "\u{E5}sa"),
+        ] {
+            assert_eq!(fold_nick(one), fold_nick(other));
+        }
+        assert_ne!(fold_nick("\u{3C2}"), fold_nick("\u{3C3}"));
+    }
 
     #[test]
     fn stretches_join() {

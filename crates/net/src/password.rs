@@ -1,5 +1,7 @@
-//! Passwords in clear on their way in: SASLprep (RFC 4013), limits, and random app passwords.
+//! Passwords in clear on their way in: the PRECIS profile OpaqueString (RFC 8265 §4), limits, and random app passwords.
 
+use precis_profiles::OpaqueString;
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use rand::{CryptoRng, Rng};
 use zeroize::Zeroizing;
 
@@ -25,13 +27,13 @@ pub enum PasswordError {
     /// Over 1024 bytes.
     #[error("a password has at most {MAX_BYTES} bytes")]
     TooLong,
-    /// A character that SASLprep refuses: apps would not agree on its bytes. Emoji that are younger than
-    /// Unicode 3.2 belong here.
+    /// A character that OpaqueString refuses, or that apps don't agree on: those that still prepare by SASLprep (RFC 4013)
+    /// would hash something else in SCRAM. Emoji that are younger than Unicode 6.3 belong here.
     #[error("the password holds a character that not every app can send")]
     Character,
 }
 
-/// A password after SASLprep.
+/// A password after preparation.
 pub(crate) struct Prepared(Zeroizing<String>);
 
 impl Prepared {
@@ -45,13 +47,29 @@ pub(crate) fn prepare(clear: &Secret) -> Result<Prepared, PasswordError> {
     if clear.expose().len() > MAX_BYTES {
         return Err(PasswordError::TooLong);
     }
-    let prepared = stringprep::saslprep(clear.expose()).map_err(|_| PasswordError::Character)?;
+    let text = clear.expose();
+    if text.is_empty() {
+        return Err(PasswordError::TooShort);
+    }
+    if text.is_ascii() {
+        // What the profile does to ASCII, without its tables.
+        let allowed = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        return if allowed {
+            Ok(Prepared(Zeroizing::new(text.to_owned())))
+        } else {
+            Err(PasswordError::Character)
+        };
+    }
+    let prepared = OpaqueString::enforce(text).map_err(|_| PasswordError::Character)?;
     Ok(Prepared(Zeroizing::new(prepared.into_owned())))
 }
 
 /// Prepares a password that someone wants from now on.
 pub(crate) fn prepare_new(clear: &Secret) -> Result<Prepared, PasswordError> {
     let prepared = prepare(clear)?;
+    if stringprep::saslprep(clear.expose()).is_ok_and(|older| older != *prepared.0) {
+        return Err(PasswordError::Character);
+    }
     if prepared.0.chars().count() < MIN_CHARS {
         return Err(PasswordError::TooShort);
     }
@@ -87,13 +105,38 @@ mod tests {
     }
 
     #[test]
-    fn saslprep_as_in_rfc_4013() {
-        // RFC 4013 §3.
-        assert_eq!(prepared("I\u{AD}X").unwrap(), "IX");
-        assert_eq!(prepared("\u{AA}").unwrap(), "a");
-        assert_eq!(prepared("\u{2168}").unwrap(), "IX");
-        assert_eq!(prepared("\u{7}"), Err(PasswordError::Character));
-        assert_eq!(prepared("\u{627}1"), Err(PasswordError::Character));
+    fn opaque_strings_as_in_rfc_8265() {
+        // RFC 8265 §4.3.
+        for (text, whole) in [
+            (
+                "correct horse battery staple",
+                "correct horse battery staple",
+            ),
+            (
+                "Correct Horse Battery Staple",
+                "Correct Horse Battery Staple",
+            ),
+            ("\u{3C0}\u{DF}\u{E5}", "\u{3C0}\u{DF}\u{E5}"),
+            ("Jack of \u{2666}s", "Jack of \u{2666}s"),
+            ("foo\u{1680}bar", "foo bar"),
+            ("a\u{30A}", "\u{E5}"),
+        ] {
+            assert_eq!(prepared(text).unwrap(), whole);
+        }
+        for text in [
+            "my cat is a \u{9}by",
+            "\u{7}",
+            "I\u{AD}X",
+            "\u{301}\u{200B}",
+        ] {
+            assert_eq!(prepared(text), Err(PasswordError::Character), "{text:?}");
+        }
+        assert_eq!(prepared(""), Err(PasswordError::TooShort));
+        // What an older app would hash otherwise is no new password, though it may be an old one.
+        let new = |text: &str| prepare_new(&text.into()).map(|p| p.0.to_string());
+        assert!(prepared("\u{2168} passwords").is_ok());
+        assert_eq!(new("\u{2168} passwords"), Err(PasswordError::Character));
+        assert!(new("sm\u{F8}rrebr\u{F8}d \u{1F600}").is_ok());
         assert_eq!(
             prepare_new(&"sieben7".into()).err(),
             Some(PasswordError::TooShort)

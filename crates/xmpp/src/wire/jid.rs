@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jid::{DomainPart, NodePart, ResourcePart};
+use super::{Str, prepare};
 
-use super::Str;
+/// Longest part, in bytes (RFC 7622 §3).
+pub(super) const MOST: usize = 1023;
 
 /// Why a text is no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,8 +15,7 @@ pub struct JidError;
 
 /// An address: `domain`, `local@domain`, each also with `/resource`. Cloning copies at most 24 bytes.
 ///
-/// Two spellings of one address are equal: local part and domain are case-folded, a dot at the domain's end
-/// goes. The resource keeps its case.
+/// Two spellings of one address are equal: its parts are prepared (`prepare.rs`). The resource keeps its case.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Jid {
     text: Str,
@@ -29,26 +29,20 @@ impl Jid {
     /// Reads and normalises.
     pub fn new(text: &str) -> Result<Self, JidError> {
         // Three parts of 1023 bytes (RFC 7622 §3) and their marks; longer texts are not worth preparing.
-        if text.len() > 3 * 1023 * 2 {
+        if text.len() > 3 * MOST * 2 {
             return Err(JidError);
         }
         // RFC 7622 §3.1: the resource begins at the first slash, whatever follows; before it the first `@` ends the
-        // local part. A dot at the domain's end goes (§3.2); the crate then loses count of where the parts begin.
+        // local part.
         let (bare, resource) = match text.split_once('/') {
             Some((bare, resource)) => (bare, Some(resource)),
             None => (text, None),
         };
-        if bare.ends_with('.') {
-            let (local, domain) = match bare.split_once('@') {
-                Some((local, domain)) => (Some(local), domain),
-                None => (None, bare),
-            };
-            return Self::from_parts(local, domain, resource);
-        }
-        jid::Jid::new(text)
-            .map_err(|_| JidError)
-            .and_then(|jid| Self::prepared(&jid))?
-            .stable()
+        let (local, domain) = match bare.split_once('@') {
+            Some((local, domain)) => (Some(local), domain),
+            None => (None, bare),
+        };
+        Self::from_parts(local, domain, resource)
     }
 
     /// From parts, each of which is checked by itself: no part can smuggle in another.
@@ -57,56 +51,32 @@ impl Jid {
         domain: &str,
         resource: Option<&str>,
     ) -> Result<Self, JidError> {
-        Self::of_parts(local, domain, resource)?.stable()
-    }
-
-    fn of_parts(
-        local: Option<&str>,
-        domain: &str,
-        resource: Option<&str>,
-    ) -> Result<Self, JidError> {
-        let local = local.map(NodePart::new).transpose().map_err(|_| JidError)?;
-        let domain = DomainPart::new(domain).map_err(|_| JidError)?;
-        let resource = resource
-            .map(ResourcePart::new)
-            .transpose()
-            .map_err(|_| JidError)?;
-        Self::prepared(&jid::Jid::from_parts(
-            local.as_deref(),
-            &domain,
-            resource.as_deref(),
-        ))
-    }
-
-    fn prepared(jid: &jid::Jid) -> Result<Self, JidError> {
+        let local = local.map(prepare::local).transpose()?;
+        let domain = prepare::domain(domain)?;
+        let resource = resource.map(prepare::resource).transpose()?;
         let part = |n: usize| u16::try_from(n).map_err(|_| JidError);
-        let at = part(jid.node().map_or(0, |node| node.as_str().len()))?;
-        let bare = usize::from(at) + usize::from(at > 0) + jid.domain().as_str().len();
-        let slash = if jid.resource().is_some() {
-            part(bare)?
-        } else {
-            0
-        };
+        let mut text = String::with_capacity(
+            domain.len()
+                + local.as_ref().map_or(0, |l| l.len() + 1)
+                + resource.as_ref().map_or(0, |r| r.len() + 1),
+        );
+        let at = part(local.as_ref().map_or(0, |l| l.len()))?;
+        if let Some(local) = &local {
+            text.push_str(local);
+            text.push('@');
+        }
+        text.push_str(&domain);
+        let mut slash = 0;
+        if let Some(resource) = &resource {
+            slash = part(text.len())?;
+            text.push('/');
+            text.push_str(resource);
+        }
         Ok(Self {
-            text: Str::new(jid.as_str()),
+            text: text.into(),
             at,
             slash,
         })
-    }
-
-    /// An address that is its own normal form. Characters that normalise to others which would normalise further
-    /// (`ᴶ` to `J`) are none that IDNA 2008 (RFC 5892) or PRECIS (RFC 8265) allow.
-    fn stable(self) -> Result<Self, JidError> {
-        let upper = self.bare_str().bytes().any(|b| b.is_ascii_uppercase());
-        if self.text.is_ascii() && !upper {
-            return Ok(self);
-        }
-        let again = Self::of_parts(self.local(), self.domain(), self.resource())?;
-        if again == self {
-            Ok(self)
-        } else {
-            Err(JidError)
-        }
     }
 
     /// The whole address.
@@ -186,11 +156,11 @@ impl Jid {
 
     /// The same account or room with this resource (a room nick) instead.
     pub fn with_resource(&self, resource: &str) -> Result<Self, JidError> {
-        let resource = ResourcePart::new(resource).map_err(|_| JidError)?;
+        let resource = prepare::resource(resource)?;
         let bare = self.bare_str();
         let slash = u16::try_from(bare.len()).map_err(|_| JidError)?;
         Ok(Self {
-            text: [bare, "/", resource.as_str()].concat().into(),
+            text: [bare, "/", &*resource].concat().into(),
             at: self.at,
             slash,
         })
@@ -265,6 +235,49 @@ mod tests {
         }
         assert!(Jid::new("ᴶ").is_err());
         assert!(Jid::new("ålice@smörgås.org/Å").is_ok());
+    }
+
+    #[test]
+    fn parts_are_prepared_by_their_profiles() {
+        // RFC 7622 §3.5, tables 1 and 2.
+        for (text, whole) in [
+            ("juliet@example.com", "juliet@example.com"),
+            ("juliet@example.com/foo bar", "juliet@example.com/foo bar"),
+            ("juliet@example.com/foo@bar", "juliet@example.com/foo@bar"),
+            ("foo\\20bar@example.com", "foo\\20bar@example.com"),
+            ("fussball@example.com", "fussball@example.com"),
+            ("fu\u{df}ball@example.com", "fu\u{df}ball@example.com"),
+            ("\u{3c0}@example.com", "\u{3c0}@example.com"),
+            ("\u{3a3}@example.com/foo", "\u{3c3}@example.com/foo"),
+            ("king@example.com/\u{265a}", "king@example.com/\u{265a}"),
+            // RFC 8265 §3.3.2: width, then case, then NFC; a resource keeps width and case.
+            ("\u{ff21}nn@example.com", "ann@example.com"),
+            (
+                "A\u{30a}sa@example.com/A\u{30a}",
+                "\u{e5}sa@example.com/\u{c5}",
+            ),
+            (
+                "a@example.com/\u{ff21}\u{3000}b",
+                "a@example.com/\u{ff21} b",
+            ),
+        ] {
+            assert_eq!(Jid::new(text).unwrap().as_str(), whole);
+            assert_eq!(Jid::new(whole).unwrap().as_str(), whole);
+        }
+        for text in [
+            "\"juliet\"@example.com",
+            "foo bar@example.com",
+            "@example.com/",
+            "henry\u{2163}@example.com",
+            "\u{265a}@example.com",
+            "a\u{ff20}b@example.com",
+            "a\u{ad}b@example.com",
+            // The Bidi rule (RFC 5893 §2).
+            "1\u{627}@example.com",
+            "a@example.com/\u{200b}",
+        ] {
+            assert_eq!(Jid::new(text), Err(JidError), "{text:?}");
+        }
     }
 
     #[test]

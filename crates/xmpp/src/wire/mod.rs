@@ -17,6 +17,7 @@ pub mod jid;
 pub mod ns;
 mod parse;
 pub mod payload;
+mod prepare;
 mod scan;
 pub mod stream;
 pub mod stream_error;
