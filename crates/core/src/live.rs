@@ -209,6 +209,13 @@ pub enum StateChange {
         /// The device.
         device: Arc<crate::account::Device>,
     },
+    /// Keys for end-to-end encryption changed that the node hands out for the account (DESIGN: "Encryption rules").
+    Keys {
+        /// The device that it is about, or that did it.
+        device: Arc<crate::account::Device>,
+        /// What happened.
+        change: KeyChange,
+    },
     /// The administrators say something to everybody.
     Announced(crate::ops::announce::Announcement),
     /// Something of one protocol.
@@ -220,6 +227,36 @@ pub enum StateChange {
         /// What.
         payload: Payload,
     },
+}
+
+/// What happened to the keys that the node hands out for an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// A device published keys: others encrypt to it from now on.
+    DeviceAdded,
+    /// A device published other keys than before.
+    DeviceReplaced,
+    /// The account has an identity that vouches for its devices now.
+    IdentityAdded,
+    /// The account has another identity than before: people have to verify it anew.
+    IdentityReplaced,
+}
+
+impl KeyChange {
+    /// What the account's people are told, in one or two sentences.
+    pub fn words(self, device: &crate::account::Device) -> String {
+        let name = device.label.as_deref().unwrap_or(&device.key);
+        let protocol = device.protocol.name();
+        let what = match self {
+            KeyChange::DeviceAdded => "can read encrypted messages to you from now on",
+            KeyChange::DeviceReplaced => "has new encryption keys",
+            KeyChange::IdentityAdded => "set up your identity for encrypted messages",
+            KeyChange::IdentityReplaced => "replaced your identity for encrypted messages",
+        };
+        format!(
+            "The device {name} ({protocol}) {what}. If that was not you, sign the device out and change your passphrase."
+        )
+    }
 }
 
 /// How far a text has come.

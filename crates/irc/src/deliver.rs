@@ -440,6 +440,7 @@ async fn state(s: &mut Session, change: &Arc<StateChange>) {
                 "Your account signed in from {what} ({protocol}). If that was not you, change your password."
             ));
         }
+        StateChange::Keys { device, change } => s.notice(&change.words(device)),
         StateChange::Announced(word) => {
             let lines: Vec<&str> = word.subject.iter().map(String::as_str).collect();
             for line in lines.into_iter().chain(word.text.lines()) {

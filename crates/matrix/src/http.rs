@@ -12,7 +12,7 @@ use ruma::api::error::ErrorKind;
 use crate::fault::Fault;
 use crate::routes::Table;
 use crate::server::Matrix;
-use crate::{account_data, auth, discovery, media, push, sync};
+use crate::{account_data, auth, discovery, keys, media, push, sync, to_device};
 
 /// Client-server API, "Web Browser Clients": these, for every endpoint.
 const CORS: &[(HeaderName, &str)] = &[
@@ -37,6 +37,8 @@ pub fn table() -> Table {
     account_data::routes(&mut table);
     sync::routes(&mut table);
     push::rules::routes(&mut table);
+    keys::routes(&mut table);
+    to_device::routes(&mut table);
     table
 }
 

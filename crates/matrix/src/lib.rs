@@ -7,7 +7,9 @@
 //!    ├── media/         files and pictures
 //!    ├── account_data/  what clients keep on the server
 //!    ├── sync/          what clients hear
-//!    └── push/          what is worth a notification
+//!    ├── push/          what is worth a notification
+//!    ├── keys/          end-to-end encryption: keys of devices, cross-signing, one-time keys, who has to look again
+//!    └── to_device/     messages for devices
 //! chain/                rooms: conversations of core as chains of PDUs; translate/ their words
 //! host.rs               people's pictures, which the binary knows how to get
 //! server.rs, bell.rs    what all requests share, and what wakes those that wait
@@ -36,6 +38,8 @@ pub mod fault;
 mod fields;
 mod host;
 pub mod http;
+mod json;
+pub mod keys;
 pub mod media;
 pub mod names;
 mod pages;
@@ -44,6 +48,7 @@ pub mod routes;
 mod server;
 pub mod shelf;
 pub mod sync;
+pub mod to_device;
 pub mod translate;
 
 pub use config::Config;

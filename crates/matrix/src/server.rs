@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ruma::{OwnedServerName, ServerName};
-use sammen_core::{Domain, Node};
+use sammen_core::tx::Tx;
+use sammen_core::{Address, Domain, Node};
 use sammen_net::accounts::Accounts;
 
 use crate::auth::Auth;
@@ -12,7 +13,9 @@ use crate::chain::Rooms;
 use crate::config::Config;
 use crate::fault::{Answer, Fault};
 use crate::host::Host;
+use crate::keys::Keys;
 use crate::media::Media;
+use crate::to_device::Queues;
 
 /// The Matrix side of a node.
 pub struct Matrix {
@@ -38,6 +41,10 @@ pub struct Matrix {
     pub rules: crate::push::Rules,
     /// The rooms.
     pub rooms: Arc<Rooms>,
+    /// What is remembered of keys.
+    pub(crate) keys: Keys,
+    /// What is remembered of the queues of devices.
+    pub(crate) queues: Queues,
 }
 
 impl Matrix {
@@ -57,6 +64,8 @@ impl Matrix {
         tokio::spawn(Rooms::run(Arc::downgrade(&rooms)));
         let matrix = Arc::new(Self {
             auth: Auth::new(accounts.clone()),
+            keys: Keys::new(node.last_seq()),
+            queues: Queues::default(),
             node,
             accounts,
             config,
@@ -69,7 +78,19 @@ impl Matrix {
             rooms,
         });
         matrix.rooms.belongs_to(&matrix);
+        let this = Arc::downgrade(&matrix);
+        matrix.node.when_devices_go(Box::new(move |tx, device| {
+            if let Some(this) = this.upgrade() {
+                crate::keys::device_goes(tx, &this, device);
+            }
+        }));
         Some(matrix)
+    }
+
+    /// Rings an account's bell once the batch is committed.
+    pub(crate) fn ring_after(&self, tx: &mut Tx<'_>, account: &Address) {
+        let (bells, account) = (self.bells.clone(), account.clone());
+        tx.after(move |_| bells.ring(&account));
     }
 
     /// The main domain.

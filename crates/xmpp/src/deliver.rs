@@ -329,6 +329,9 @@ async fn state(client: &Arc<Client>, change: &Arc<StateChange>) {
         StateChange::SignedIn { device } if device.id != client.device.id => {
             signed_in(client, device);
         }
+        StateChange::Keys { device, change } if device.id != client.device.id => {
+            headline(client, "Encryption keys", &change.words(device));
+        }
         StateChange::Custom {
             protocol: Protocol::Xmpp,
             payload,
@@ -393,12 +396,6 @@ fn typed(client: &Client, who: &sammen_core::Address, typing: Typing) {
 
 /// Another device signed in for the first time: its owner should know.
 fn signed_in(client: &Client, device: &Device) {
-    {
-        let state = client.state.lock();
-        if !state.available || state.priority < 0 {
-            return;
-        }
-    }
     let what = device.label.as_deref().unwrap_or("without a name");
     let with = match &device.credential {
         Some(credential) => format!("the app password {credential:?}"),
@@ -409,11 +406,22 @@ fn signed_in(client: &Client, device: &Device) {
         "A new device ({what}, {protocol}) signed in to your account with {with}. \
          If that was not you, change your passphrase."
     );
+    headline(client, "New device", &text);
+}
+
+/// A word of the node about the account, for who is there to read it.
+fn headline(client: &Client, subject: &str, text: &str) {
+    {
+        let state = client.state.lock();
+        if !state.available || state.priority < 0 {
+            return;
+        }
+    }
     let message = Element::new(ns::CLIENT, "message")
         .attr("from", client.server.domain().as_str())
         .attr("to", client.jid.to_str())
         .attr("type", "headline")
-        .child(Element::new(ns::CLIENT, "subject").text("New device"))
+        .child(Element::new(ns::CLIENT, "subject").text(subject))
         .child(Element::new(ns::CLIENT, "body").text(text));
     client.send(&message);
 }

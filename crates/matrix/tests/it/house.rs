@@ -79,8 +79,12 @@ impl House {
 
     /// A node with accounts for alice, bob and carol.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Arc::new(MemoryStore::new()), change).await
+    }
+
+    /// The same on a store that may have been another's before: a restart.
+    pub async fn on(store: Arc<MemoryStore>, change: impl FnOnce(&mut Config)) -> Self {
         let domain = Domain::new("example.org").unwrap();
-        let store = Arc::new(MemoryStore::new());
         let clock = Arc::new(Turned::default());
         let mut options = Options::new(domain.clone());
         options.clock = clock.clone();
@@ -89,8 +93,10 @@ impl House {
         let accounts = accounts.await.unwrap();
         for name in ["alice", "bob", "carol"] {
             let name = Name::new(name).unwrap();
-            let made = accounts.create(&domain, &name, PASSWORD.into(), false);
-            made.await.unwrap();
+            if node.account(&address(name.as_str())).unwrap().is_none() {
+                let made = accounts.create(&domain, &name, PASSWORD.into(), false);
+                made.await.unwrap();
+            }
         }
         let mut config = Config {
             base: Some("https://example.org".into()),
@@ -131,16 +137,37 @@ impl House {
 
     /// Asks with a token (or `""`) and a JSON body (or `Value::Null` for none).
     pub async fn ask(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        Self::ask_of(&self.router, token, method, path, body).await
+    }
+
+    /// The same from a task of its own.
+    pub async fn ask_of(
+        router: &Router,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
         let body = match body {
             Value::Null => Vec::new(),
             body => serde_json::to_vec(&body).unwrap(),
         };
-        self.send(token, method, path, "application/json", body)
-            .await
+        Self::send_to(router, token, method, path, "application/json", body).await
     }
 
     pub async fn send(
         &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> Answer {
+        Self::send_to(&self.router, token, method, path, kind, body).await
+    }
+
+    async fn send_to(
+        router: &Router,
         token: &str,
         method: &str,
         path: &str,
@@ -158,7 +185,7 @@ impl House {
             request = request.header(header::CONTENT_TYPE, kind);
         }
         let request = request.body(Body::from(body)).unwrap();
-        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap();
         let (head, body) = answer.into_parts();
         Answer {
             status: head.status,

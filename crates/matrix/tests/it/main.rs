@@ -6,6 +6,7 @@ mod devices;
 mod discovery;
 #[allow(dead_code, reason = "plays of other parts use the rest")]
 mod house;
+mod keys;
 mod media;
 mod sign_in;
 mod sync_kept;
