@@ -11,7 +11,7 @@ WANTED = (
     "account-notify account-tag away-notify batch cap-notify chghost echo-message extended-join extended-monitor invite-notify "
     "labeled-response message-tags multi-prefix sasl server-time setname standard-replies userhost-in-names "
     "draft/chathistory draft/event-playback draft/multiline draft/read-marker draft/message-redaction draft/channel-rename "
-    "draft/metadata-2 draft/pre-away draft/extended-isupport"
+    "draft/metadata-2 draft/pre-away draft/extended-isupport soju.im/search"
 ).split()
 
 

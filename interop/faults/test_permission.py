@@ -334,6 +334,10 @@ TYPED: dict[str, str] = {
     "MARKREAD #vault timestamp=2026-01-01T00:00:00.000Z": r"(FAIL MARKREAD|403|442)",
     "METADATA #vault LIST": r"(FAIL METADATA|403|442|421)",
     "METADATA #vault GET avatar": r"(FAIL METADATA|403|442|421)",
+    "METADATA #vault SYNC": r"FAIL METADATA INVALID_TARGET",
+    "METADATA #vault CLEAR": r"FAIL METADATA INVALID_TARGET",
+    "SEARCH in=#vault": r"FAIL SEARCH INVALID_PARAMS",
+    "SEARCH in=#nowhere": r"FAIL SEARCH INVALID_PARAMS",
     "METADATA alice SET avatar :https://evil.example/": r"(FAIL METADATA|421)",
     "METADATA #town SET avatar :https://evil.example/": r"(FAIL METADATA|421|482)",
     "WHOIS alice": r"(311|312|313|317|318|319|320|330|335|338|378|379|671|276|301) (?!.*vault).*",
@@ -382,6 +386,12 @@ def test_history_by_the_id_of_another_room(scene):
     scene.raw.asks(f"CHATHISTORY BETWEEN #town msgid={scene.in_vault.archive_id} msgid={scene.in_town.archive_id} 50")
     got = scene.raw.asks("CHATHISTORY TARGETS timestamp=2000-01-01T00:00:00.000Z timestamp=2100-01-01T00:00:00.000Z 100")
     assert not [x for x in got if "#vault" in x.params or "alice" in x.params], got
+
+
+def test_searching_for_what_was_said_elsewhere(scene):
+    word = max(scene.secret["text"].split(), key=len)
+    found = [x for x in scene.raw.asks(f"SEARCH text={word}") if x.command != "PONG"]
+    assert [x.command for x in found] == ["BATCH", "BATCH"], found
 
 
 def test_reacting_and_redacting_in_a_room_from_outside(scene):

@@ -20,6 +20,7 @@ mod modes;
 mod multiline;
 pub mod names;
 mod occupancy;
+mod pace;
 mod refresh;
 mod refusal;
 mod registration;

@@ -4,6 +4,7 @@ use sammen_core::{Address, Protocol, Timestamp, ops::sessions::SignIn};
 use sammen_net::Secret;
 
 use crate::login::Exchange;
+use crate::pace::Pace;
 use crate::replay;
 use crate::session::{Extra, Me, Session};
 use crate::wire::Numeric;
@@ -35,8 +36,8 @@ pub(crate) struct Registration {
     pub subscribed: Vec<String>,
     /// Metadata that was set before it was known who comes in.
     pub metadata: Vec<(String, Option<String>)>,
-    /// How much of that this session may change and ask for.
-    pub pace: crate::commands::metadata::Pace,
+    /// How much of what others are told this session may do.
+    pub pace: Pace,
     /// Counts as a connection that nobody knows (LUSERS).
     pub stranger: Option<Arc<()>>,
 }
@@ -70,7 +71,7 @@ impl Registration {
             reacts: false,
             subscribed: Vec::new(),
             metadata: Vec::new(),
-            pace: crate::commands::metadata::Pace::new(now),
+            pace: Pace::new(now),
             stranger: Some(strangers.clone()),
         }
     }

@@ -17,6 +17,10 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
         s.registration.away.clone_from(&text);
         return answer(s, text.is_some());
     }
+    if s.pace(1).is_err() {
+        // 263 RPL_TRYAGAIN: it would be told to everyone around.
+        return s.numeric(Numeric(263), &["AWAY"], "Too often; try later");
+    }
     s.me_mut().away.clone_from(&text);
     let (me, id) = (s.account(), s.id());
     let shown = presence(text.as_deref());

@@ -40,8 +40,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
             return s.fail("SEARCH", codes::INVALID_PARAMS, &[&key], text);
         }
     };
-    let now = s.server.node.now();
-    if let Err(seconds) = s.registration.pace.take(COST, now) {
+    if let Err(seconds) = s.pace(COST) {
         let (code, text) = (codes::RATE_LIMITED, "Too many searches; try later");
         return s.fail("SEARCH", code, &[&seconds.to_string()], text);
     }

@@ -29,6 +29,10 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
         let text = "A name has 1 to 128 bytes";
         return s.fail("SETNAME", codes::INVALID_REALNAME, &[], text);
     }
+    if s.pace(1).is_err() {
+        let (code, text) = (codes::CANNOT_CHANGE_REALNAME, "Too many changes; try later");
+        return s.fail("SETNAME", code, &[], text);
+    }
     match set(s, Some(name.to_owned())).await {
         Ok(()) => s.answer_with_events().await,
         Err(refusal) => {

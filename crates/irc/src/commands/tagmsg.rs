@@ -9,6 +9,7 @@ use super::privmsg::{Place, place, raw_tags, submit_outgoing};
 use crate::session::Session;
 use crate::translate::inward;
 use crate::wire::caps::Cap;
+use crate::wire::standard::codes;
 use crate::wire::tags::names;
 use crate::wire::{Message, Numeric};
 
@@ -79,6 +80,11 @@ async fn react(
         return;
     };
     s.registration.reacts = true;
+    // Each is weighed against all that were before it.
+    if let Err(seconds) = s.pace(1) {
+        let (code, text) = (codes::RATE_LIMITED, "Too many reactions; try later");
+        return s.fail("TAGMSG", code, &[target, &seconds.to_string()], text);
+    }
     // What was submitted before may be a reaction too.
     s.settle().await;
     let mut keys = match relation.target {

@@ -284,3 +284,40 @@ async fn long_answers_take_several_lines() {
             .all(|c| c.ends_with(|c: char| c.is_ascii_digit()))
     );
 }
+
+#[tokio::test]
+async fn what_everyone_is_told_of_is_paced() {
+    let (_world, mut alice, mut bob) = crate::world::town().await;
+    let said = bob.does("PRIVMSG #town :hi").await;
+    let id = crate::world::tag(one(&said, "PRIVMSG"), "msgid")
+        .unwrap()
+        .to_owned();
+    let reacts = format!("@+draft/react=x;+draft/reply={id} TAGMSG #town");
+    let unreacts = reacts.replace("/react", "/unreact");
+    for (lines, answer) in [
+        (
+            [reacts.as_str(), unreacts.as_str()],
+            "FAIL TAGMSG RATE_LIMITED #town 1 :",
+        ),
+        (["AWAY :x", "AWAY"], " 263 alice AWAY "),
+        (
+            ["SETNAME x", "SETNAME y"],
+            "FAIL SETNAME CANNOT_CHANGE_REALNAME :",
+        ),
+    ] {
+        let mut told = false;
+        for n in 0..2000 {
+            told = alice
+                .does(lines[n % 2])
+                .await
+                .iter()
+                .any(|l| l.contains(answer));
+            if told {
+                break;
+            }
+        }
+        assert!(told, "{answer}");
+    }
+    // Talking goes on.
+    one(&alice.does("PRIVMSG #town :still").await, "still");
+}

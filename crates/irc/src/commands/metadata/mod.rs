@@ -9,11 +9,9 @@ use crate::wire::{Line, Message, Numeric, casemap};
 
 mod early;
 mod keep;
-mod pace;
 mod sync;
 
 pub(crate) use early::settle;
-pub(crate) use pace::Pace;
 pub(crate) use sync::{came, entered};
 
 /// Keys that one session may subscribe to.
@@ -226,8 +224,7 @@ fn subscribe(s: &mut Session, keys: &[String]) -> Vec<String> {
 
 /// Whether the session may change or ask for something more; else it is told when.
 fn paced(s: &mut Session, target: &str, key: &str) -> bool {
-    let now = s.server.node.now();
-    let Err(seconds) = s.registration.pace.take(1, now) else {
+    let Err(seconds) = s.pace(1) else {
         return true;
     };
     let (code, text) = (codes::RATE_LIMITED, "Too many changes; try later");

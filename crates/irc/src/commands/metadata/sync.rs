@@ -27,9 +27,8 @@ pub(super) async fn asked(s: &mut Session, target: &str, of: Address) {
     {
         whose.extend(people(&convo).take(MOST));
     }
-    let (now, cost) = (s.server.node.now(), 1 + whose.len() / CHEAP);
-    let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-    if let Err(seconds) = s.registration.pace.take(cost, now) {
+    let cost = u32::try_from(1 + whose.len() / CHEAP).unwrap_or(u32::MAX);
+    if let Err(seconds) = s.pace(cost) {
         return later(s, target, &seconds.to_string());
     }
     let keys = s.registration.subscribed.clone();

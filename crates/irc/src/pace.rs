@@ -1,6 +1,9 @@
-//! How much one session changes and asks for: what it does is told to everyone around, or costs a search.
+//! What one session may do of that which is told to everyone around, or costs a search: names, metadata, reactions.
+//! Commands as such are paced by their connection.
 
 use sammen_core::Timestamp;
+
+use crate::session::Session;
 
 /// At once.
 const MOST: u32 = 120;
@@ -23,7 +26,7 @@ impl Pace {
     }
 
     /// Takes so much, at most all there can be; else the seconds after which there is enough.
-    pub(crate) fn take(&mut self, cost: u32, now: Timestamp) -> Result<(), u32> {
+    fn take(&mut self, cost: u32, now: Timestamp) -> Result<(), u32> {
         let passed = (now.0 - self.at.0).max(0);
         let back = u32::try_from(passed / EACH).unwrap_or(MOST);
         self.left = self.left.saturating_add(back).min(MOST);
@@ -36,6 +39,14 @@ impl Pace {
             }
             None => Err((cost - self.left).max(1)),
         }
+    }
+}
+
+impl Session {
+    /// Takes so much of what the session may do; else the seconds after which there is enough.
+    pub(crate) fn pace(&mut self, cost: u32) -> Result<(), u32> {
+        let now = self.server.node.now();
+        self.registration.pace.take(cost, now)
     }
 }
 
