@@ -17,9 +17,10 @@ from drivers.person import Person  # noqa: E402
 from drivers.rawirc import RawIrc  # noqa: E402
 from drivers.served import Served  # noqa: E402
 from drivers.slix import Slixmpp  # noqa: E402
+from drivers.synapse import Synapse  # noqa: E402
 
-PLACES = {"prosody": Prosody, "inspircd": InspIrcd, "ngircd": Ngircd, "sammen": Node}
-MARKS = {"prosody": "prosody", "inspircd": "ircd", "ngircd": "ircd", "sammen": "sammen"}
+PLACES = {"prosody": Prosody, "inspircd": InspIrcd, "ngircd": Ngircd, "synapse": Synapse, "sammen": Node}
+MARKS = {"prosody": "prosody", "inspircd": "ircd", "ngircd": "ircd", "synapse": "synapse", "sammen": "sammen"}
 
 
 def places(*names: str):
@@ -50,6 +51,14 @@ def xmpp(request):
 def irc(request):
     """A place with IRC: other people's daemons, and the node."""
     yield from _at(request.param)
+
+
+@pytest.fixture(params=places("synapse", "sammen"))
+def matrix(request):
+    """A place with Matrix: Synapse where SYNAPSE names it, and the node."""
+    for place in _at(request.param):
+        request.node.people = [*getattr(request.node, "people", []), place]
+        yield place
 
 
 @pytest.fixture
