@@ -12,7 +12,7 @@ use ruma::api::error::ErrorKind;
 use crate::fault::Fault;
 use crate::routes::Table;
 use crate::server::Matrix;
-use crate::{account_data, auth, discovery, keys, media, push, sync, to_device};
+use crate::{account_data, auth, discovery, keys, media, profile, push, sync, to_device};
 
 /// Client-server API, "Web Browser Clients": these, for every endpoint.
 const CORS: &[(HeaderName, &str)] = &[
@@ -34,6 +34,7 @@ pub fn table() -> Table {
     discovery::routes(&mut table);
     auth::routes(&mut table);
     media::routes(&mut table);
+    profile::routes(&mut table);
     account_data::routes(&mut table);
     sync::routes(&mut table);
     push::rules::routes(&mut table);

@@ -5,6 +5,7 @@
 //!    ├── discovery.rs   what the server is and can do
 //!    ├── auth/          tokens, devices
 //!    ├── media/         files and pictures
+//!    ├── profile/       names, pictures, looking for people
 //!    ├── account_data/  what clients keep on the server
 //!    ├── sync/          what clients hear
 //!    ├── push/          what is worth a notification
@@ -43,6 +44,7 @@ pub mod keys;
 pub mod media;
 pub mod names;
 mod pages;
+pub mod profile;
 pub mod push;
 pub mod routes;
 mod server;

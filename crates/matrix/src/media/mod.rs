@@ -14,6 +14,7 @@ mod upload;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ruma::api::client::authenticated_media::get_media_config::v1 as config;
 use ruma::{MxcUri, OwnedMxcUri, UInt};
 use sammen_core::blob::BlobId;
@@ -140,11 +141,13 @@ pub fn url_of(matrix: &Matrix, mxc: &MxcUri) -> Outcome<Option<(String, files::U
     }))
 }
 
-/// The `mxc:` address of the picture that a person has now. Blocking, unless it is remembered.
-pub fn picture_of(matrix: &Matrix, person: &Address) -> Option<OwnedMxcUri> {
-    let version = matrix.host.picture_version(person)?;
-    let of = person.clone();
-    Some(matrix.mxc(&Place::Picture { of, version }))
+/// The picture that an `mxc:` address of this node leads to, small enough for every protocol: media type and bytes.
+///
+/// # Errors
+/// When there is none, or it is no picture.
+pub async fn portrait(matrix: &Arc<Matrix>, mxc: &MxcUri) -> Answer<(String, Bytes)> {
+    let place = matrix.place(mxc).ok_or_else(download::nothing)?;
+    thumbnail::portrait(matrix, place).await
 }
 
 /// The endpoints.

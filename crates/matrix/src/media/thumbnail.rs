@@ -34,6 +34,9 @@ const MEMORY: u64 = 160 << 20;
 /// Bytes of small pictures that are kept.
 const KEPT: usize = 4 << 20;
 
+/// Width and height of a person's picture.
+const PORTRAIT: u32 = 256;
+
 /// The sizes that are made; a wish is answered with the next larger one ("the server MUST NOT upscale").
 const SIZES: &[(u32, u32, Fit)] = &[
     (32, 32, Fit::Crop),
@@ -252,6 +255,28 @@ fn smaller(bytes: &[u8], width: u32, height: u32, fit: Fit) -> Answer<Option<Mad
     };
     written.map_err(|_| unfit())?;
     Ok(Some((media_type, out.into_inner().into())))
+}
+
+/// A picture of a person as every protocol can show it: media type and bytes.
+pub(super) async fn portrait(matrix: &Arc<Matrix>, place: Place) -> Answer<(String, Bytes)> {
+    let original = match place {
+        Place::File(slot) => file(matrix, slot).await?,
+        place => picture(matrix, place).await?.1,
+    };
+    let Ok(_making) = matrix.media.small.making.acquire().await else {
+        return Err(Fault::unknown("try later"));
+    };
+    matrix
+        .read(
+            move |_| match smaller(&original, PORTRAIT, PORTRAIT, Fit::Scale)? {
+                Some((media_type, bytes)) => Ok((media_type.to_owned(), bytes)),
+                None => {
+                    let media_type = sniff(&original).ok_or_else(unfit)?;
+                    Ok((media_type.to_owned(), original))
+                }
+            },
+        )
+        .await
 }
 
 #[cfg(test)]

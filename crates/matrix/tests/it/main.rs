@@ -8,6 +8,7 @@ mod discovery;
 mod house;
 mod keys;
 mod media;
+mod profile;
 mod sign_in;
 mod sync_kept;
 mod tokens;
