@@ -72,6 +72,13 @@ impl Fault {
         Self::new(StatusCode::BAD_REQUEST, ErrorKind::BadJson, message)
     }
 
+    /// 400 M_INVALID_SIGNATURE, for which ruma has no kind.
+    pub fn invalid_signature(message: &str) -> Self {
+        let body = serde_json::json!({ "errcode": "M_INVALID_SIGNATURE", "error": message });
+        let error = Error::new(StatusCode::BAD_REQUEST, ErrorBody::Json(body));
+        Self(Box::new(UiaaResponse::MatrixError(error)))
+    }
+
     /// 413 M_TOO_LARGE.
     pub fn too_large() -> Self {
         Self::new(

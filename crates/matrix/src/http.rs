@@ -12,7 +12,7 @@ use ruma::api::error::ErrorKind;
 use crate::fault::Fault;
 use crate::routes::Table;
 use crate::server::Matrix;
-use crate::{account_data, auth, discovery, keys, media, profile, push, sync, to_device};
+use crate::{account_data, auth, backup, discovery, keys, media, profile, push, sync, to_device};
 
 /// Client-server API, "Web Browser Clients": these, for every endpoint.
 const CORS: &[(HeaderName, &str)] = &[
@@ -39,6 +39,7 @@ pub fn table() -> Table {
     sync::routes(&mut table);
     push::rules::routes(&mut table);
     keys::routes(&mut table);
+    backup::routes(&mut table);
     to_device::routes(&mut table);
     table
 }

@@ -10,7 +10,8 @@
 //!    ├── sync/          what clients hear
 //!    ├── push/          what is worth a notification
 //!    ├── keys/          end-to-end encryption: keys of devices, cross-signing, one-time keys, who has to look again
-//!    └── to_device/     messages for devices
+//!    ├── to_device/     messages for devices
+//!    └── backup/        keys that clients encrypted for their later devices
 //! chain/                rooms: conversations of core as chains of PDUs; translate/ their words
 //! host.rs               people's pictures, which the binary knows how to get
 //! server.rs, bell.rs    what all requests share, and what wakes those that wait
@@ -30,6 +31,7 @@
 
 pub mod account_data;
 pub mod auth;
+mod backup;
 pub mod bell;
 pub mod chain;
 mod config;

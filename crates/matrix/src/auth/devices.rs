@@ -98,14 +98,15 @@ async fn rename(
     ask: Ask<update_device::v3::Request>,
 ) -> Answer<update_device::v3::Response> {
     let (account, request) = (ask.who.address().clone(), ask.request);
-    let bells = matrix.bells.clone();
+    let this = matrix.clone();
     let renamed = matrix.node.write(move |tx| {
         let found = find(of_tx(tx, &account)?, &request.device_id);
         let mut device = found.ok_or(Refusal::NotFound)?;
         if let Some(name) = request.display_name {
             device.label = tx.limits().clip_reason(Some(name));
             sessions::save_device(tx, &device);
-            tx.after(move |_| bells.ring(&account));
+            crate::keys::device_renamed(tx, &this, &device)?;
+            this.ring_after(tx, &account);
         }
         Ok(())
     });

@@ -4,7 +4,8 @@
 //! ```text
 //! upload.rs     a device publishes its keys ── kept.rs  identities and signatures
 //! query.rs      the keys of people and devices
-//! signatures.rs who vouches for whom
+//! cross.rs      the identity that vouches ── signatures.rs  who vouches for whom
+//! dehydrated.rs a device without a client
 //! claim.rs      a one-time key for one asker ── one_time.rs  one-time and fallback keys, counts
 //! changes.rs    whose keys changed, and who no longer shares a room
 //! log.rs        what changed for an account, told to its sessions
@@ -12,6 +13,8 @@
 
 mod changes;
 mod claim;
+mod cross;
+mod dehydrated;
 mod kept;
 mod log;
 mod one_time;
@@ -37,6 +40,11 @@ pub fn routes(table: &mut Table) {
     table.on(query::query);
     table.on(claim::claim);
     table.on(signatures::upload);
+    table.on(cross::upload);
+    table.on(dehydrated::put);
+    table.on(dehydrated::get);
+    table.on(dehydrated::delete);
+    table.on(dehydrated::events);
     table.on(changes::changes);
 }
 
@@ -84,6 +92,18 @@ pub(crate) fn device_goes(tx: &mut Tx<'_>, matrix: &Matrix, device: &Device) {
         // It is not found any more all the same: whoever asks is shown keys of devices that are there.
         tracing::warn!(%error, account = %device.account, "keys of a device that went were not deleted");
     }
+}
+
+/// A device has another name, in the writer: whoever knows its keys sees the name beside them.
+///
+/// # Errors
+/// When the batch can't take it.
+pub(crate) fn device_renamed(tx: &mut Tx<'_>, matrix: &Matrix, device: &Device) -> Outcome<()> {
+    let key = kept::device_key(device.id);
+    if kept::object(tx, &device.account, kept::DEVICES, &key)?.is_some() {
+        changes::note(tx, matrix, &device.account)?;
+    }
+    Ok(())
 }
 
 /// The Matrix devices of an account that are signed in, in the writer.

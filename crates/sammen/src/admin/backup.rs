@@ -23,10 +23,10 @@ use crate::trial;
 /// Bytes of a frame, and frames on their way to a slow reader.
 const FRAME: usize = 256 * 1024;
 const FRAMES: usize = 4;
-/// Document namespaces that must not come back from a backup: what is good once, such as one-time keys. There is none so
-/// far: OMEMO's are items of the apps, which publish new ones; counts of tokens and links of invitations are kept, since
-/// forgetting them would end what people still rely on.
-const ONE_TIME: &[&str] = &[];
+/// Document namespaces that must not come back from a backup: what is good once. Matrix's one-time keys: some were given
+/// out since. (OMEMO's are items of the apps, which publish new ones; counts of tokens and links of invitations are kept,
+/// since forgetting them would end what people still rely on.)
+const ONE_TIME: &[&str] = &[sammen_matrix::keys::ONE_TIME];
 
 fn key(passphrase: String) -> Key {
     Key::Passphrase(passphrase, Cost::default())

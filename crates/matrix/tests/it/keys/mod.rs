@@ -1,6 +1,9 @@
 //! End-to-end encryption's server side, without the encryption: people, their devices, and what the node keeps for them.
 
+mod backup;
 mod changes;
+mod dehydrated;
+mod hostile;
 mod identity;
 mod one_time;
 mod to_device;
