@@ -1,9 +1,11 @@
-//! Where a picture was taken is nobody's business: GPS data in JPEG files is blanked on the way in.
+//! Where a picture was taken is nobody's business: GPS data in JPEG, PNG and WebP files is blanked on the way in.
 //!
-//! A walk over the file's segments (ITU T.81 Annex B), one segment in memory at a time. Nothing moves and the size stays:
-//! in Exif (CIPA DC-008) the GPS directory and what it points to become zeros; XMP that names GPS properties becomes
-//! spaces. Everything else, orientation included, stays as it is. What is no JPEG passes unchanged, as does what can't
-//! be walked.
+//! A walk over the file's segments (ITU T.81 Annex B) or chunks (`chunks.rs`), one in memory at a time. Nothing moves and
+//! the size stays: in Exif (CIPA DC-008) the GPS directory and what it points to become zeros; XMP that names GPS
+//! properties becomes spaces. Everything else, orientation included, stays as it is. What is none of these passes
+//! unchanged, as does what can't be walked.
+
+use super::chunks::{self, Chunks, Kind, Step};
 
 /// The longest segment that there can be.
 const SEGMENT: usize = 2 + 65_535;
@@ -17,6 +19,8 @@ enum State {
     Start,
     /// Between segments: two bytes of marker, two of length, then the segment.
     Segments,
+    /// A PNG or WebP file.
+    Chunks(Chunks),
     /// Passes through.
     Through,
 }
@@ -47,6 +51,14 @@ impl Blanking {
         let mut at = 0;
         loop {
             let rest = self.held.get_mut(at..).unwrap_or_default();
+            if let State::Chunks(chunks) = &mut self.state {
+                match chunks.step(rest) {
+                    Step::Done(n) => at += n,
+                    Step::More => break,
+                    Step::Through => self.state = State::Through,
+                }
+                continue;
+            }
             match self.state {
                 State::Start => match rest {
                     [0xFF, 0xD8, ..] => {
@@ -54,7 +66,14 @@ impl Blanking {
                         self.state = State::Segments;
                     }
                     [] | [0xFF] => break,
-                    _ => self.state = State::Through,
+                    head => match Kind::of(head) {
+                        Some((kind, begins)) => {
+                            at += begins;
+                            self.state = State::Chunks(Chunks::new(kind));
+                        }
+                        None if Kind::may_be(head) => break,
+                        None => self.state = State::Through,
+                    },
                 },
                 State::Segments => match *rest {
                     // Fill bytes may stand before a marker.
@@ -80,7 +99,7 @@ impl Blanking {
                     [] | [0xFF] | [0xFF, _] | [0xFF, _, _] => break,
                     _ => self.state = State::Through,
                 },
-                State::Through => {
+                State::Through | State::Chunks(_) => {
                     at = self.held.len();
                     break;
                 }
@@ -88,7 +107,7 @@ impl Blanking {
         }
         out.extend_from_slice(self.held.get(..at).unwrap_or_default());
         self.held.drain(..at);
-        debug_assert!(self.held.len() <= SEGMENT + piece.len());
+        debug_assert!(self.held.len() <= SEGMENT.max(chunks::LONGEST) + piece.len());
     }
 
     /// The file ended: what was held back of it.
@@ -114,7 +133,7 @@ fn blank(segment: &mut [u8]) {
     }
 }
 
-fn names_gps(packet: &[u8]) -> bool {
+pub(super) fn names_gps(packet: &[u8]) -> bool {
     packet.windows(3).any(|w| w.eq_ignore_ascii_case(b"GPS"))
 }
 
@@ -144,7 +163,7 @@ impl Tiff {
     }
 }
 
-fn blank_exif(tiff: &mut [u8]) {
+pub(super) fn blank_exif(tiff: &mut [u8]) {
     let little = match tiff {
         [b'I', b'I', ..] => true,
         [b'M', b'M', ..] => false,
@@ -202,7 +221,7 @@ fn blank_gps(read: &Tiff, tiff: &mut [u8], gps: usize) -> Option<()> {
 }
 
 /// `<[u8]>::strip_prefix` for what is changed in place.
-trait StripPrefixMut {
+pub(super) trait StripPrefixMut {
     fn strip_prefix_mut(&mut self, prefix: &[u8]) -> Option<&mut [u8]>;
 }
 
@@ -216,9 +235,9 @@ impl StripPrefixMut for [u8] {
     }
 }
 
-/// A small JPEG with an orientation and a place, for tests.
+/// Exif with an orientation and a place, for tests.
 #[doc(hidden)]
-pub fn sample(little: bool) -> Vec<u8> {
+pub fn sample_tiff(little: bool) -> Vec<u8> {
     let u16 = |n: u16| {
         if little {
             n.to_le_bytes()
@@ -253,6 +272,13 @@ pub fn sample(little: bool) -> Vec<u8> {
     tiff.extend(entry(2, 2, 12, u32(56)));
     tiff.extend(u32(0));
     tiff.extend(b"52.5200 13.4");
+    tiff
+}
+
+/// A small JPEG with an orientation and a place, for tests.
+#[doc(hidden)]
+pub fn sample(little: bool) -> Vec<u8> {
+    let tiff = sample_tiff(little);
     let mut file = vec![0xFF, 0xD8];
     let mut app1 = |body: &[u8]| {
         file.extend([0xFF, 0xE1]);

@@ -6,6 +6,7 @@
 //! ```
 //! A file's address holds 128 random bits; who knows it may read the file. Nothing is listed.
 
+mod chunks;
 pub mod disposition;
 pub mod exif;
 mod get;
