@@ -31,6 +31,16 @@ pub async fn handle(client: &Arc<Client>, to: Option<Jid>, mut el: Element) {
         Some(to) => to,
         None => client.jid.bare(),
     };
+    // XEP-0060 §8.6: an answer for the own nodes is nothing that anybody wrote.
+    if to.same_bare(&client.jid)
+        && client.account.is_account()
+        && let Some(answer) = pep::authorize::answer(&el)
+    {
+        if let Err(error) = pep::authorize::answered(client, answer).await {
+            client.refuse(&el, &error);
+        }
+        return;
+    }
     let peer = match client.server.place(&to) {
         Place::Account(address) | Place::Remote(address) => address,
         Place::Room(_) => {

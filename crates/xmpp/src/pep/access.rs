@@ -59,7 +59,7 @@ pub struct Asker {
     pub sees: bool,
     /// Groups of the owner's roster in which they are.
     pub groups: Vec<String>,
-    /// Has a subscription to the node.
+    /// Has a subscription to the node that does not wait for its owner.
     pub subscribed: bool,
 }
 
@@ -82,6 +82,8 @@ pub fn may_read(config: &NodeConfig, asker: &Asker) -> Result<(), StanzaError> {
         Access::Presence => Err(errors::presence_required()),
         Access::Roster if asker.groups.iter().any(|g| config.groups.contains(g)) => Ok(()),
         Access::Roster => Err(errors::not_in_group()),
+        Access::Authorize if asker.subscribed => Ok(()),
+        Access::Authorize => Err(errors::not_authorized()),
         Access::Whitelist => Err(errors::closed_node()),
     }
 }
@@ -163,18 +165,37 @@ mod tests {
             sees: true,
             ..Asker::default()
         };
+        let let_in = Asker {
+            subscribed: true,
+            ..Asker::default()
+        };
         for (access, who) in [
-            (Access::Open, [true, true, true, true, true, false]),
-            (Access::Presence, [true, false, true, true, true, false]),
-            (Access::Roster, [true, false, true, false, true, false]),
-            (Access::Whitelist, [true, false, false, false, true, false]),
+            (Access::Open, [true, true, true, true, true, false, true]),
+            (
+                Access::Presence,
+                [true, false, true, true, true, false, false],
+            ),
+            (
+                Access::Roster,
+                [true, false, true, false, true, false, false],
+            ),
+            (
+                Access::Authorize,
+                [true, false, false, false, true, false, true],
+            ),
+            (
+                Access::Whitelist,
+                [true, false, false, false, true, false, false],
+            ),
         ] {
             let config = NodeConfig {
                 access,
                 groups: vec!["Family".into()],
                 ..NodeConfig::default()
             };
-            let people = [&owner, &stranger, &contact, &friend, &member, &outcast];
+            let people = [
+                &owner, &stranger, &contact, &friend, &member, &outcast, &let_in,
+            ];
             assert_eq!(
                 people.map(|p| may_read(&config, p).is_ok()),
                 who,
@@ -182,7 +203,7 @@ mod tests {
             );
             assert_eq!(
                 people.map(|p| may_publish(&config, p).is_ok()),
-                [true, false, false, false, false, false]
+                [true, false, false, false, false, false, false]
             );
         }
     }

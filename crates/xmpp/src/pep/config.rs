@@ -18,6 +18,8 @@ pub enum Access {
     #[default]
     Presence,
     Roster,
+    /// Whoever the owner let subscribe (§8.6).
+    Authorize,
     Whitelist,
 }
 
@@ -68,7 +70,7 @@ macro_rules! names {
     };
 }
 
-names!(Access { Open = "open", Presence = "presence", Roster = "roster", Whitelist = "whitelist" });
+names!(Access { Open = "open", Presence = "presence", Roster = "roster", Authorize = "authorize", Whitelist = "whitelist" });
 names!(PublishModel { Publishers = "publishers", Subscribers = "subscribers", Open = "open" });
 names!(SendLast { Never = "never", OnSub = "on_sub", OnSubAndPresence = "on_sub_and_presence" });
 names!(ItemReply { Owner = "owner", Publisher = "publisher" });

@@ -16,6 +16,7 @@ macro_rules! features {
 
 /// Features of an account (XEP-0060 §10, XEP-0163 §5).
 pub const FEATURES: &[&str] = features!(
+    "access-authorize",
     "access-open",
     "access-presence",
     "access-roster",
@@ -58,7 +59,7 @@ pub const FEATURES: &[&str] = features!(
 
 /// Features of the own account: also what this node makes of bookmarks and read markers.
 pub const OWN: &[&str] = features!(
-    "access-open", "access-presence", "access-roster", "access-whitelist", "auto-create", "auto-subscribe",
+    "access-authorize", "access-open", "access-presence", "access-roster", "access-whitelist", "auto-create", "auto-subscribe",
     "config-node", "config-node-max", "create-and-configure", "create-nodes", "delete-items", "delete-nodes",
     "filtered-notifications", "instant-nodes", "item-ids", "last-published", "manage-affiliations",
     "manage-subscriptions", "member-affiliation", "meta-data", "modify-affiliations", "multi-items",

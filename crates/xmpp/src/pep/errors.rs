@@ -57,6 +57,16 @@ pub fn forbidden() -> StanzaError {
     StanzaError::new(Condition::Forbidden)
 }
 
+/// §6.5.9.2: only whom the owner let subscribe.
+pub fn not_authorized() -> StanzaError {
+    with(Condition::NotAuthorized, "not-subscribed")
+}
+
+/// §6.1.3.7: the owner has not said anything yet.
+pub fn pending() -> StanzaError {
+    with(Condition::NotAuthorized, "pending-subscription")
+}
+
 /// §6.5.9.4: one has to see the owner's presence.
 pub fn presence_required() -> StanzaError {
     with(Condition::NotAuthorized, "presence-subscription-required")

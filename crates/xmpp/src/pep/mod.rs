@@ -7,6 +7,7 @@
 //! ```
 
 pub mod access;
+pub mod authorize;
 pub mod config;
 pub mod disco;
 mod effects;

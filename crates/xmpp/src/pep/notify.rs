@@ -152,7 +152,14 @@ pub fn announce(
     let push = Push {
         node: Str::new(node),
         message: message(bare, node, record, what),
-        subscribed: Arc::new(record.subscriptions.iter().map(|s| s.jid.clone()).collect()),
+        subscribed: Arc::new(
+            record
+                .subscriptions
+                .iter()
+                .filter(|s| !s.pending)
+                .map(|s| s.jid.clone())
+                .collect(),
+        ),
     };
     let change = Arc::new(push.into_change());
     tx.after(move |live| {

@@ -9,7 +9,7 @@ use super::form::Form;
 use super::notify::{self, What};
 use super::publish::{Actor, check_name};
 use super::shelf::{self, NodeRecord};
-use super::{effects, errors};
+use super::{authorize, effects, errors};
 use crate::address::{self, Place};
 use crate::wire::{Condition, Element, Jid, StanzaError, ns};
 
@@ -204,7 +204,7 @@ pub fn subscriptions(record: &NodeRecord, name: &str) -> Element {
     let one = |s: &shelf::Subscription| {
         Element::new(ns::PUBSUB_OWNER, "subscription")
             .attr("jid", s.jid.as_str())
-            .attr("subscription", "subscribed")
+            .attr("subscription", super::subscribe::state(s))
             .attr("subid", s.id.as_str())
     };
     Element::new(ns::PUBSUB_OWNER, "subscriptions")
@@ -212,7 +212,7 @@ pub fn subscriptions(record: &NodeRecord, name: &str) -> Element {
         .children(record.subscriptions.iter().map(one))
 }
 
-/// Ends subscriptions of others; only they themselves can make them.
+/// Ends subscriptions of others, or grants those that wait (§8.8.2); only they themselves can make them.
 ///
 /// # Errors
 /// XEP-0060 §8.8.
@@ -223,18 +223,26 @@ pub fn set_subscriptions(
     list: &Element,
 ) -> Result<(), StanzaError> {
     let (mut record, _) = ruled(tx, actor, name)?;
+    let mut decided = Vec::new();
     for entry in list.all("subscription", ns::PUBSUB_OWNER) {
         let jid = entry
             .get("jid")
             .and_then(|j| Jid::new(j).ok())
             .ok_or_else(errors::invalid_jid)?;
-        match entry.get("subscription") {
-            Some("none") => record.subscriptions.retain(|s| s.jid != jid.as_str()),
-            Some("subscribed") if record.subscriptions.iter().any(|s| s.jid == jid.as_str()) => {}
+        let known = record.subscriptions.iter().any(|s| s.jid == jid.as_str());
+        let allow = match entry.get("subscription") {
+            Some("none") => false,
+            Some("subscribed") if known => true,
+            Some("pending") if known => continue,
             _ => return Err(errors::unsupported("manage-subscriptions")),
-        }
+        };
+        decided.extend(authorize::decide(&mut record, jid.as_str(), allow));
     }
-    Ok(shelf::put_node(tx, &actor.account, name, &record)?)
+    shelf::put_node(tx, &actor.account, name, &record)?;
+    for subscription in decided {
+        authorize::tell(tx, actor, name, &subscription);
+    }
+    Ok(())
 }
 
 /// Whom a JID in a list names.

@@ -57,6 +57,9 @@ pub struct Subscription {
     pub jid: String,
     /// Its id.
     pub id: String,
+    /// Waits for the owner (§8.6).
+    #[serde(default)]
+    pub pending: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -275,7 +278,7 @@ pub fn asker(
         asker.subscribed = record
             .subscriptions
             .iter()
-            .any(|s| s.account == who.as_str());
+            .any(|s| s.account == who.as_str() && !s.pending);
     }
     Ok(asker)
 }

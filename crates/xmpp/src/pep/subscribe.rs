@@ -4,7 +4,8 @@ use sammen_core::tx::Tx;
 use sammen_core::{Address, Node};
 
 use super::access::{Affiliation, may_read};
-use super::config::SendLast;
+use super::authorize;
+use super::config::{Access, SendLast};
 use super::notify::{self, Push, What};
 use super::owner::MOST_SUBSCRIPTIONS;
 use super::publish::Actor;
@@ -29,13 +30,31 @@ pub fn subscribe(
     let found = shelf::node(tx, &actor.account, name)?;
     let asker = shelf::asker(tx, &actor.account, found.as_ref(), &actor.who)?;
     let mut record = found.ok_or_else(errors::not_found)?;
-    may_read(&record.config, &asker)?;
+    let refused = may_read(&record.config, &asker).err();
+    // §4.5: whoever is not cast out may ask; the owner decides.
+    let asks = record.config.access == Access::Authorize && asker.affiliation == Affiliation::None;
+    if let Some(refused) = refused.clone().filter(|_| !asks) {
+        return Err(refused);
+    }
     let known = record
         .subscriptions
         .iter()
         .find(|s| s.jid == jid.as_str())
         .cloned();
     let subscription = match known {
+        Some(known) if known.pending && refused.is_some() => return Err(errors::pending()),
+        Some(known) if known.pending => {
+            // The node opened meanwhile.
+            let waited = record.subscriptions.iter_mut().find(|s| s.id == known.id);
+            if let Some(waited) = waited {
+                waited.pending = false;
+            }
+            shelf::put_node(tx, &actor.account, name, &record)?;
+            Subscription {
+                pending: false,
+                ..known
+            }
+        }
         Some(known) => known,
         None => {
             if record.subscriptions.len() >= MOST_SUBSCRIPTIONS {
@@ -47,12 +66,17 @@ pub fn subscribe(
                 account: actor.who.to_string(),
                 jid: jid.as_str().to_owned(),
                 id: format!("{:016x}", tx.random() as u64),
+                pending: refused.is_some(),
             };
             record.subscriptions.push(new.clone());
             shelf::put_node(tx, &actor.account, name, &record)?;
             new
         }
     };
+    if subscription.pending {
+        authorize::ask(tx, actor, name, &subscription);
+        return Ok(element(name, &subscription));
+    }
     if record.config.send_last != SendLast::Never
         && let Some(item) = shelf::last_item(tx, &actor.account, name, &record)?
         && let Some(payload) = item.element()
@@ -96,7 +120,12 @@ fn element(node: &str, s: &Subscription) -> Element {
         .attr("node", node)
         .attr("jid", s.jid.as_str())
         .attr("subid", s.id.as_str())
-        .attr("subscription", "subscribed")
+        .attr("subscription", state(s))
+}
+
+/// The state of a subscription on the wire.
+pub fn state(s: &Subscription) -> &'static str {
+    if s.pending { "pending" } else { "subscribed" }
 }
 
 /// What the client has subscribed at an account, or how it is ranked there: `<subscriptions/>` or `<affiliations/>`.

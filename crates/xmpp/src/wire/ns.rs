@@ -53,6 +53,7 @@ namespaces! {
     RSM = "http://jabber.org/protocol/rsm", "XEP-0059: result set management.";
     PUBSUB = "http://jabber.org/protocol/pubsub", "XEP-0060: publish-subscribe.";
     PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event", "XEP-0060: notifications.";
+    PUBSUB_AUTHORIZATION = "http://jabber.org/protocol/pubsub#subscribe_authorization", "XEP-0060: asking the owner.";
     PUBSUB_OWNER = "http://jabber.org/protocol/pubsub#owner", "XEP-0060: owner's use.";
     PUBSUB_ERRORS = "http://jabber.org/protocol/pubsub#errors", "XEP-0060: error conditions.";
     PUBSUB_PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options", "XEP-0060: preconditions.";

@@ -239,6 +239,16 @@ impl Person {
 
     /// What it was told since the last call, as the text of each event's only child.
     pub fn told(&self) -> Vec<String> {
+        let event = |m: &Element| m.find("event", ns::PUBSUB_EVENT)?.first().cloned();
+        let heard = self.heard();
+        heard
+            .iter()
+            .map(|m| event(m).unwrap().to_string())
+            .collect()
+    }
+
+    /// The messages that it was sent since the last call.
+    pub fn heard(&self) -> Vec<Element> {
         let mut deliveries = Vec::new();
         self.client
             .session
@@ -257,14 +267,7 @@ impl Person {
                 continue;
             };
             assert_eq!(message.get("to"), Some(self.client.jid.as_str()));
-            told.push(
-                message
-                    .find("event", ns::PUBSUB_EVENT)
-                    .unwrap()
-                    .first()
-                    .unwrap()
-                    .to_string(),
-            );
+            told.push(message);
         }
         told
     }

@@ -14,6 +14,7 @@ mod messages;
 mod muc;
 mod people;
 mod pep;
+mod pep_authorize;
 mod pep_limits;
 mod register;
 mod resumption;

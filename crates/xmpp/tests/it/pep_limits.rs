@@ -57,7 +57,7 @@ async fn requests_without_sense_are_refused_by_name() {
         (
             &format!(
                 "<create node='n'/><configure>{}</configure>",
-                form(ns::PUBSUB_NODE_CONFIG, &[("access_model", "authorize")])
+                form(ns::PUBSUB_NODE_CONFIG, &[("access_model", "moderate")])
             ),
             Condition::NotAcceptable,
             "unsupported-access-model",
