@@ -58,7 +58,10 @@ class Child:
         self.client.device_id = OPTIONS.get("device_id")
         answer = good(await self.client.login(OPTIONS["password"], OPTIONS["device"]))
         out("in", user=answer.user_id, device=answer.device_id, token=answer.access_token)
-        asyncio.get_running_loop().create_task(self.syncs())
+        if OPTIONS.get("listens", True):
+            asyncio.get_running_loop().create_task(self.syncs())
+        else:
+            out("ready")
 
     # What comes.
     async def syncs(self) -> None:

@@ -38,6 +38,7 @@ const begin = async () => {
     timelineSupport: true, verificationMethods: ['m.sas.v1'],
   });
   out({ event: 'in', user: answer.user_id, device: answer.device_id, token: answer.access_token });
+  if (options.listens === false) return out({ event: 'ready' });
   if (options.crypto) await client.initRustCrypto({ useIndexedDB: false });
   let ready = false;
   const seen = new Set();
