@@ -86,8 +86,8 @@ impl Door for AccessTokenOptional {
     }
 }
 
-/// Reads a request; who asks is looked at before the body is.
-pub async fn read<T>(matrix: &Arc<Matrix>, request: Request) -> Answer<Ask<T>>
+/// Reads a request; who asks is looked at before the body is. `expected` is how many variables its path has.
+pub async fn read<T>(matrix: &Arc<Matrix>, request: Request, expected: usize) -> Answer<Ask<T>>
 where
     T: IncomingRequest,
     T::Authentication: Door,
@@ -101,7 +101,9 @@ where
     let body = axum::body::to_bytes(body, BODY)
         .await
         .map_err(|_| Fault::too_large())?;
-    let args: Vec<&str> = path.0.iter().map(|(_, value)| value.as_str()).collect();
+    let mut args: Vec<&str> = path.0.iter().map(|(_, value)| value.as_str()).collect();
+    // A state key that is left out is the empty one.
+    args.resize(args.len().max(expected), "");
     let request = axum::http::Request::from_parts(head, &*body);
     let request = T::try_from_http_request(request, &args).map_err(|error| unreadable(&error))?;
     Ok(Ask { request, who, peer })

@@ -12,7 +12,9 @@ use ruma::api::error::ErrorKind;
 use crate::fault::Fault;
 use crate::routes::Table;
 use crate::server::Matrix;
-use crate::{account_data, auth, backup, discovery, keys, media, profile, push, sync, to_device};
+use crate::{
+    account_data, auth, backup, discovery, keys, media, profile, push, rooms, sync, to_device,
+};
 
 /// Client-server API, "Web Browser Clients": these, for every endpoint.
 const CORS: &[(HeaderName, &str)] = &[
@@ -33,6 +35,7 @@ pub fn table() -> Table {
     let mut table = Table::default();
     discovery::routes(&mut table);
     auth::routes(&mut table);
+    rooms::routes(&mut table);
     media::routes(&mut table);
     profile::routes(&mut table);
     account_data::routes(&mut table);

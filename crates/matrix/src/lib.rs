@@ -4,6 +4,7 @@
 //! http.rs ── routes.rs (the table: one line per endpoint, typed by ruma) ── extract.rs (who asks, what) ── fault.rs (errcodes)
 //!    ├── discovery.rs   what the server is and can do
 //!    ├── auth/          tokens, devices
+//!    ├── rooms/         rooms, what is said there, state, history
 //!    ├── media/         files and pictures
 //!    ├── profile/       names, pictures, looking for people
 //!    ├── account_data/  what clients keep on the server
@@ -48,6 +49,7 @@ pub mod names;
 mod pages;
 pub mod profile;
 pub mod push;
+mod rooms;
 pub mod routes;
 mod server;
 pub mod shelf;

@@ -73,6 +73,20 @@ impl Table {
         F: Future<Output = Answer<T::OutgoingResponse>> + Send + 'static,
         T::OutgoingResponse: Send,
     {
+        let paths = T::PATH_BUILDER.paths();
+        self.under::<T, H, F>(&paths, handler);
+    }
+
+    /// An endpoint under paths that ruma does not name: those that leave the last variable out.
+    pub fn under<T, H, F>(&mut self, paths: &[&str], handler: H)
+    where
+        T: IncomingRequest + Metadata + Send + 'static,
+        T::Authentication: Door,
+        T::PathBuilder: Paths,
+        H: Fn(Arc<Matrix>, Ask<T>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Answer<T::OutgoingResponse>> + Send + 'static,
+        T::OutgoingResponse: Send,
+    {
         let answer = move |State(matrix): State<Arc<Matrix>>, request: Request| {
             let handler = handler.clone();
             async move {
@@ -82,7 +96,7 @@ impl Table {
                 }
             }
         };
-        for path in T::PATH_BUILDER.paths() {
+        for path in paths {
             self.raw(T::METHOD, path, T::RATE_LIMITED, {
                 let filter = MethodFilter::try_from(T::METHOD).unwrap_or(MethodFilter::GET);
                 on(filter, answer.clone())
@@ -113,6 +127,16 @@ impl Table {
     }
 }
 
+/// How many variables the path of an endpoint has.
+fn variables<T: IncomingRequest>() -> usize
+where
+    T::PathBuilder: Paths,
+{
+    let paths = T::PATH_BUILDER.paths();
+    let first = paths.first().copied().unwrap_or_default();
+    first.matches('{').count()
+}
+
 /// The path with its variables numbered: the router wants one name for one place, and they are read in order.
 fn numbered(path: &str) -> String {
     let mut number = 0;
@@ -135,10 +159,11 @@ async fn answer<T, H, F>(
 where
     T: IncomingRequest,
     T::Authentication: Door,
+    T::PathBuilder: Paths,
     H: Fn(Arc<Matrix>, Ask<T>) -> F,
     F: Future<Output = Answer<T::OutgoingResponse>>,
 {
-    let ask = read::<T>(matrix, request).await?;
+    let ask = read::<T>(matrix, request, variables::<T>()).await?;
     let answer = handler(matrix.clone(), ask).await?;
     Ok(written(answer))
 }

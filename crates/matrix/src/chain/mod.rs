@@ -4,12 +4,14 @@
 //! rooms.rs ── all rooms: of an account, by id, opening
 //!   ├── room.rs       one: its links, its state now and earlier, where what is      (documents of the node: names.rs)
 //!   ├── scribe.rs     follows core's log and adds to chains; begin.rs how they begin, reconcile.rs what the log does not tell
+//!   ├── add.rs        what clients add without a word of core's
 //!   ├── sheet.rs      new links: the room's rules, hashes, signatures                (link.rs, key.rs)
 //!   ├── state.rs      state events by type and key
 //!   ├── sight.rs      who sees what
 //!   └── render.rs     links as clients get them
 //! ```
 
+mod add;
 mod begin;
 mod key;
 mod link;
@@ -23,11 +25,13 @@ mod sheet;
 mod sight;
 mod state;
 
+pub use begin::write_new;
 pub use link::{Core, Link, Relates};
 pub use names::MEMBER;
 pub use render::STRIPPED;
+pub use room::RoomRecord;
 pub use room::{Direction, Room};
 pub use rooms::{Place, Rooms};
-pub use sheet::{Child, Draft, Frame, Head, Unfit};
+pub use sheet::{Child, Draft, Frame, Head, Sheet, Unfit};
 pub use sight::Sight;
 pub use state::{State, membership};

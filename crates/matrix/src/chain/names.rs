@@ -48,3 +48,18 @@ pub fn state_key(kind: &str, key: &str) -> String {
 pub fn child(target: u64, child: u64) -> String {
     format!("{target:016x}{child:016x}")
 }
+
+/// Key of what a device sent under a transaction id, where core does not know it.
+pub fn transaction(device: u64, id: &str) -> String {
+    format!("x{device}/{id}")
+}
+
+/// Namespace of the roots of threads, by ordinal; how a thread is called elsewhere stands behind a `~`.
+pub fn threads(room: &str) -> String {
+    format!("matrix.thread.{room}")
+}
+
+/// Key of a root.
+pub fn root(ordinal: u64) -> String {
+    format!("{ordinal:016x}")
+}

@@ -213,8 +213,14 @@ impl Scribe<'_> {
         let now = self.sheet.head.state.clone();
         let pair = convo.conversation.pair().map(|(a, b)| [a, b]);
         for address in pair.into_iter().flatten() {
-            let wanted = member(rooms, convo, address, "join", None);
-            self.named(address, wanted, at);
+            let user = rooms.user(address);
+            // Who left comes back when something is said.
+            let left = now.get("m.room.member", user.as_str()).is_some()
+                && now.membership(&user) != MembershipState::Join;
+            if !left {
+                let wanted = member(rooms, convo, address, "join", None);
+                self.named(address, wanted, at);
+            }
         }
         if pair.is_some() {
             return;
@@ -328,7 +334,16 @@ impl Scribe<'_> {
             .and_then(|room| self.rooms.alias(room));
         let alias = alias.as_ref().map(|alias| alias.as_str());
         if convo.is_ours() {
-            self.text(None, Type::RoomCanonicalAlias, "alias", alias, at);
+            let state = &self.sheet.head.state;
+            let now = state.get("m.room.canonical_alias", "").is_some();
+            let shown = state.text("m.room.canonical_alias", "alias");
+            let former = &convo.conversation.former;
+            let former = former.iter().filter_map(|room| self.rooms.alias(room));
+            let old = shown.is_some_and(|shown| former.into_iter().any(|f| f == shown));
+            // Which of its aliases a room shows is its people's choice; one that it had before is not.
+            if old || !now && !self.room.record.native {
+                self.text(None, Type::RoomCanonicalAlias, "alias", alias, at);
+            }
         }
         let rule = self.sheet.head.state.text("m.room.join_rules", "join_rule");
         let wanted = join_rule(settings);

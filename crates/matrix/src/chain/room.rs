@@ -143,6 +143,11 @@ impl Room {
         &self.frame.name
     }
 
+    /// The server that it is on.
+    pub fn server(&self) -> &ruma::ServerName {
+        &self.frame.server
+    }
+
     /// Where the chain ends now.
     pub fn head(&self) -> Arc<Head> {
         self.tail.read().head.clone()
@@ -172,6 +177,23 @@ impl Room {
         tail.head = Arc::new(head);
         drop(tail);
         self.progress.send_replace(read);
+    }
+
+    /// A link that lost its content.
+    pub(crate) fn replace(&self, link: Link) {
+        let link = Arc::new(link);
+        let mut tail = self.tail.write();
+        for known in &mut tail.recent {
+            if known.ordinal == link.ordinal {
+                *known = link.clone();
+            }
+        }
+        let kind = link.kind.to_string();
+        let key = link.state_key.as_deref().unwrap_or_default();
+        let current = tail.head.state.get(&kind, key).map(|l| l.ordinal);
+        if link.is_state() && current == Some(link.ordinal) {
+            Arc::make_mut(&mut tail.head).state.set(link);
+        }
     }
 
     /// One link.
@@ -256,6 +278,19 @@ impl Room {
             Some(ordinal) => self.link(ordinal),
             None => Ok(None),
         }
+    }
+
+    /// What a device sent under a transaction id, where core does not know of it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn sent(&self, device: u64, transaction: &str) -> Outcome<Option<Arc<Link>>> {
+        let namespace = names::ids(&self.frame.name);
+        let key = names::transaction(device, transaction);
+        let store = self.node.store();
+        let found = store.document(&Owner::Node, &namespace, &key)?;
+        let ordinal = found.as_ref().and_then(number);
+        ordinal.map_or(Ok(None), |ordinal| self.link(ordinal))
     }
 
     /// The links that show an event of core's: none, one, or several.
@@ -367,6 +402,30 @@ impl Room {
             visibility.collect(),
             memberships.collect(),
         ))
+    }
+
+    /// The roots of threads, and the newest answer in each.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn threads(&self) -> Outcome<Vec<(u64, u64)>> {
+        let namespace = names::threads(&self.frame.name);
+        let store = self.node.store();
+        let found = store.documents(&Owner::Node, &namespace, "0", None, 10_000)?;
+        let threads = found.iter().filter_map(|document| {
+            let root = u64::from_str_radix(&document.key, 16).ok()?;
+            Some((root, number(document)?))
+        });
+        Ok(threads.collect())
+    }
+
+    /// The root of a thread that another protocol named.
+    pub(crate) fn thread(&self, name: &str) -> Outcome<Option<Arc<Link>>> {
+        let namespace = names::threads(&self.frame.name);
+        let store = self.node.store();
+        let found = store.document(&Owner::Node, &namespace, &format!("~{name}"))?;
+        let ordinal = found.as_ref().and_then(number);
+        ordinal.map_or(Ok(None), |ordinal| self.link(ordinal))
     }
 
     /// What is related to an event, in order.

@@ -53,7 +53,8 @@ pub struct Rooms {
     key: OnceCell<Arc<Ed25519KeyPair>>,
     open: RwLock<HashMap<String, Arc<Room>>>,
     current: RwLock<HashMap<ConversationId, String>>,
-    beginning: tokio::sync::Mutex<()>,
+    /// Held by who begins a chain.
+    pub(crate) beginning: tokio::sync::Mutex<()>,
     pub(crate) rung: Mutex<HashMap<ConversationId, Vec<Seq>>>,
     pub(crate) bell: Notify,
 }
@@ -152,6 +153,11 @@ impl Rooms {
     /// Whom a user is; `None` for the node's own and for who can be nobody.
     pub fn address(&self, user: &UserId) -> Option<Address> {
         crate::names::address(user, self.node.domains())
+    }
+
+    /// The name that people read of somebody everywhere.
+    pub fn profile(&self, who: &Address) -> String {
+        super::reconcile::display_name(self, who, None)
     }
 
     /// The alias of a room of this node.

@@ -338,28 +338,50 @@ impl Scribe<'_> {
     ) -> Outcome<()> {
         if relates.about.is_none() {
             relates.reply = self.target(event)?.map(|link| link.id.clone());
-            if let Content::Message(message) = &event.content
-                && let Some(thread) = &message.thread
-            {
-                relates.thread = self.root(convo, event, thread)?;
-            }
         }
-        self.say(convo, event, sender, relates, 0).map(drop)
+        let thread = match &event.content {
+            Content::Message(message) => message.thread.as_deref(),
+            _ => None,
+        };
+        if let Some(thread) = thread {
+            relates.thread = self.root(thread)?;
+        }
+        self.both_are_in(convo, event);
+        let begins = relates.thread.is_none();
+        let said = self.say(convo, event, sender, relates, 0)?;
+        if let (Some(link), Some(thread), true) = (said, thread, begins) {
+            self.sheet.threads.push((thread.to_owned(), link.ordinal));
+        }
+        Ok(())
     }
 
-    /// The root of a thread: the first message of it, by its name.
-    fn root(&self, _convo: &Convo, event: &Event, thread: &str) -> Outcome<Option<OwnedEventId>> {
-        // Threads that began in Matrix, or that we named, are called by the root's id.
-        if let Ok(id) = ruma::EventId::parse(thread) {
+    /// Whoever left a conversation of two is in it again when something is said there.
+    fn both_are_in(&mut self, convo: &Convo, event: &Event) {
+        let pair = convo.conversation.pair().map(|(a, b)| [a, b]);
+        for address in pair.into_iter().flatten() {
+            let user = self.rooms.user(address);
+            if self.sheet.head.state.membership(&user) != MembershipState::Join {
+                let content = reconcile::member(self.rooms, convo, address, "join", None);
+                self.let_in(&user, &content, event.at);
+            }
+        }
+    }
+
+    /// The root of a thread, by its name; `None` for the message that begins it.
+    fn root(&self, thread: &str) -> Outcome<Option<OwnedEventId>> {
+        // Threads that began in Matrix are called by the root's id everywhere.
+        if thread.starts_with('$')
+            && let Ok(id) = ruma::EventId::parse(thread)
+        {
             let here = self.sheet.links.iter().any(|link| link.id == id);
             return Ok((here || self.room.ordinal(&id)?.is_some()).then_some(id));
         }
-        if let Ok(id) = thread.parse::<sammen_core::EventId>()
-            && id != event.id
-        {
-            return Ok(self.shown(id)?.first().map(|link| link.id.clone()));
+        let here = self.sheet.threads.iter().find(|(name, _)| name == thread);
+        if let Some((_, ordinal)) = here {
+            let mut links = self.sheet.links.iter();
+            return Ok(links.find(|l| l.ordinal == *ordinal).map(|l| l.id.clone()));
         }
-        Ok(None)
+        Ok(self.room.thread(thread)?.map(|link| link.id.clone()))
     }
 
     /// Adds what an event says, or a part of it.
@@ -610,6 +632,13 @@ impl Scribe<'_> {
         };
         if let Some(reason) = &change.reason {
             content.put("reason", reason.as_str());
+        }
+        if let Some(Value::Object(own)) = translate::native(event) {
+            for (name, value) in own {
+                if content.get(&name).is_none() {
+                    content.put(&name, value);
+                }
+            }
         }
         if word == "join" {
             self.join(&user, content, event.at);

@@ -155,6 +155,8 @@ pub struct Sheet {
     pub links: Vec<Arc<Link>>,
     /// Targets of new links' relations that are in the chain, with their ordinal.
     pub(super) children: Vec<(u64, u64, Child)>,
+    /// How threads of other protocols are called, with the ordinal of their root.
+    pub(super) threads: Vec<(String, u64)>,
     key: Arc<Ed25519KeyPair>,
 }
 
@@ -269,6 +271,7 @@ impl Sheet {
             head,
             links: Vec::new(),
             children: Vec::new(),
+            threads: Vec::new(),
             key,
         }
     }
@@ -461,6 +464,10 @@ impl Sheet {
                 link.id.to_string(),
                 ordinal.clone().into(),
             ));
+            if let (Some((device, id)), None) = (&link.transaction, &link.core) {
+                let key = names::transaction(*device, id);
+                puts.push(node(names::ids(name), key, ordinal.clone().into()));
+            }
             if let Some(core) = &link.core {
                 match parts.iter_mut().find(|(id, _)| *id == core.id) {
                     Some((_, all)) => {
@@ -475,10 +482,18 @@ impl Sheet {
                 puts.push(node(names::state(name), key, ordinal.into()));
             }
         }
+        for (thread, root) in &self.threads {
+            let key = format!("~{thread}");
+            puts.push(node(names::threads(name), key, root.to_string().into()));
+        }
         for (id, ordinals) in parts {
             puts.push(node(names::ids(name), format!("~{id}"), ordinals.into()));
         }
         for (target, child, related) in &self.children {
+            if related.how == "m.thread" {
+                let newest = child.to_string().into();
+                puts.push(node(names::threads(name), names::root(*target), newest));
+            }
             let value = crate::shelf::encode(related)?;
             let key = names::child(*target, *child);
             puts.push(node(names::children(name), key, value));

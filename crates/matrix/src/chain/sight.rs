@@ -82,6 +82,15 @@ impl Sight {
         }
     }
 
+    /// Where the person, who was in once, ceased to be: that ordinal.
+    pub fn left(&self) -> Option<u64> {
+        let joined =
+            |(_, membership): &&(u64, MembershipState)| *membership == MembershipState::Join;
+        let last = self.membership.iter().rposition(|change| joined(&change))?;
+        let next = self.membership.get(last + 1);
+        Some(next.map_or(u64::MAX, |(ordinal, _)| *ordinal))
+    }
+
     fn joined_after(&self, ordinal: u64) -> bool {
         let joins = self.membership.iter().rev();
         joins

@@ -3,6 +3,11 @@
 //! What a link says is made of core's event whenever it is read, and its content hash is kept. So for an event that
 //! stands in a chain these functions must go on giving what they gave: what changes gets a number of its own in [`RULES`].
 
+mod html;
+mod incoming;
+
+pub use incoming::{Meaning, meaning};
+
 use ruma::events::TimelineEventType as Type;
 use sammen_core::event::{Attachment, Content, Event, Message, MessageKind};
 use sammen_core::{Outcome, Protocol};

@@ -9,6 +9,7 @@ mod house;
 mod keys;
 mod media;
 mod profile;
+mod rooms;
 mod sign_in;
 mod sync_kept;
 mod tokens;
