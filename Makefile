@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 1
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
-DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi catgirl ii tmux openssl python3-venv \
+DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi catgirl ii znc tmux openssl python3-venv \
   coturn curl chromium fonts-noto-color-emoji prosody lua-unbound ejabberd
 
 .PHONY: run client test test-rust test-client types lint fuzz interop tools bench bench-tools soak clean

@@ -27,6 +27,10 @@ class RawIrc(IrcVerbs):
     def connects(self) -> None:
         plain = socket.create_connection(("127.0.0.1", self.place.irc_tls if self.tls else self.place.irc), timeout=30)
         self.socket = self.place.tls().wrap_socket(plain, server_hostname="localhost") if self.tls else plain
+        self.begins()
+
+    def begins(self) -> None:
+        """Reads what comes."""
         # A TLS connection is one state machine: reader and writer take turns (OpenSSL promises nothing otherwise).
         self.socket.setblocking(False)
         self.closed = False
