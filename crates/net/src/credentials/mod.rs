@@ -182,7 +182,7 @@ impl Credentials {
             }
         };
         let kind = Kind::App {
-            name: name.to_owned(),
+            name: self.free_name(name),
             scopes,
         };
         self.passwords.push(Password {
@@ -193,6 +193,27 @@ impl Credentials {
         });
         self.stamp = rng.random();
         Ok((id, clear))
+    }
+
+    /// The name, or with a number behind it where another app password or certificate has it already: what came in by one
+    /// is known by its name, and ends with it alone.
+    fn free_name(&self, name: &str) -> String {
+        let taken = |name: &str| {
+            let mut labels = self.passwords.iter().filter_map(|p| p.kind.label());
+            labels.any(|n| n == name) || self.certificates.iter().any(|c| c.name == name)
+        };
+        let numbered = |n: usize| {
+            let number = format!(" {n}");
+            let mut end = name.len().min(MAX_NAME.saturating_sub(number.len()));
+            while !name.is_char_boundary(end) {
+                end -= 1;
+            }
+            name.get(..end).unwrap_or_default().to_owned() + &number
+        };
+        std::iter::once(name.to_owned())
+            .chain((2..).map(numbered))
+            .find(|name| !taken(name))
+            .unwrap_or_default()
     }
 
     /// Revokes a password (an app password, or the passphrase of an account that shall only have app passwords).
@@ -224,8 +245,9 @@ impl Credentials {
             return Err(CredentialError::TooMany(MAX_CERTIFICATES));
         }
         let fingerprint = fingerprint.to_vec();
+        let name = self.free_name(name);
         self.certificates.push(Certificate {
-            name: name.to_owned(),
+            name,
             fingerprint,
             scopes,
             created_ms: now_ms,
@@ -486,5 +508,26 @@ mod tests {
             Err(CredentialError::Damaged(_))
         ));
         assert!(Credentials::decode(b"{}").is_err());
+    }
+
+    #[test]
+    fn names_of_what_lets_in_are_never_the_same() {
+        let mut rng = rand::rng();
+        let mut all = Credentials::empty(Iterations::quick(), &mut rng);
+        let long = "é".repeat(64);
+        for name in ["phone", "phone", &long, &long] {
+            let made = all.add_app_password(name, Scopes::everywhere(), 0, &mut rng);
+            made.unwrap();
+        }
+        all.add_certificate("phone", [7; 32], Scopes::everywhere(), 0, &mut rng)
+            .unwrap();
+        let names: Vec<_> = all
+            .passwords
+            .iter()
+            .filter_map(|p| p.kind.label())
+            .chain(all.certificates.iter().map(|c| c.name.as_str()))
+            .collect();
+        let shorter = format!("{} 2", "é".repeat(63));
+        assert_eq!(names, ["phone", "phone 2", &long, &shorter, "phone 3"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Plays between clients and what `sammen-net` offers them, over loopback.
 
 mod client;
+mod full_disk;
 mod http;
 mod listener;
 mod sasl;
