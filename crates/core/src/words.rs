@@ -8,6 +8,8 @@ use unicode_normalization::char::is_combining_mark;
 
 /// Most words of a search; further ones are ignored.
 const MOST_WANTED: usize = 16;
+/// Words of one phrase that are looked for: what is written without spaces can be as long as a message.
+const MOST_IN_PHRASE: usize = 32;
 /// A longer word is cut here.
 const LONGEST: usize = 64;
 
@@ -62,7 +64,11 @@ pub struct Wanted {
 impl Wanted {
     /// Understands what a person typed.
     pub fn new(typed: &str) -> Self {
-        let phrases = typed.split_whitespace().map(words);
+        let phrases = typed.split_whitespace().map(|piece| {
+            let mut phrase = words(piece);
+            phrase.truncate(MOST_IN_PHRASE);
+            phrase
+        });
         Self {
             phrases: phrases
                 .filter(|p| !p.is_empty())
@@ -119,6 +125,14 @@ mod tests {
         assert!(!finds("remeet", "meet"));
         assert!(finds("a-b test", "a"));
         assert!(!finds("anything", "?!"));
+    }
+
+    #[test]
+    fn what_is_wanted_has_an_end() {
+        let wanted = Wanted::new(&["word"; 10_000].join("-"));
+        assert_eq!(wanted.phrases().len(), 1);
+        assert_eq!(wanted.phrases()[0].len(), MOST_IN_PHRASE);
+        assert!(finds("a-b c", &["a-b"; 100].join(" ")));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sammen_core::document::Owner;
 use sammen_core::tx::{Expect, Tx};
-use sammen_core::{Address, Node};
+use sammen_core::{Address, Node, Refusal};
 
 use crate::address::Place;
 use crate::avatar::{self, Photo};
@@ -13,7 +13,7 @@ use crate::feature::{BoxFuture, Feature, IqAnswer, IqHandler};
 use crate::iq::{Iq, Where};
 use crate::pep::publish::Actor;
 use crate::pep::shelf::{self, Look};
-use crate::pep::{errors, read, write};
+use crate::pep::{read, write};
 use crate::wire::{Condition, Element, Limits, Payload, StanzaError, ns};
 
 const NAMESPACE: &str = "xmpp-vcard";
@@ -61,7 +61,7 @@ fn get(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
 /// The vCard of an account as somebody may see it: what the account set, its picture, and its name where it set none.
 ///
 /// # Errors
-/// `item-not-found` where there is nothing to show; `service-unavailable` for who is blocked.
+/// `service-unavailable` where there is nothing to show, and for who is blocked.
 pub async fn of(node: &Node, account: &Address, reader: &Address) -> Result<Element, StanzaError> {
     let (account, reader) = (account.clone(), reader.clone());
     read(node, move |mut node| {
@@ -77,8 +77,9 @@ pub async fn of(node: &Node, account: &Address, reader: &Address) -> Result<Elem
         if let Some(photo) = avatar::photo(&mut node, &account, asker.owner)? {
             vcard.push(photo.to_vcard());
         }
+        // XEP-0054 §3.1: the same as for an account that does not exist.
         if vcard.first().is_none() && !asker.owner {
-            return Err(errors::not_found());
+            return Err(Refusal::Unreachable.into());
         }
         Ok(vcard)
     })

@@ -216,7 +216,9 @@ pub async fn resume(
         return Err(failed(Condition::BadRequest));
     };
     let living = stream.server.resumable.lock().get(id).cloned();
-    if let Some(client) = living.filter(|c| c.account == who.account) {
+    // By the same password as before: another one may not allow what this session may do, and ends at another time.
+    let same = |c: &Arc<Client>| c.account == who.account && c.device.credential == who.credential;
+    if let Some(client) = living.filter(same) {
         client.taken.notify_one();
         let driven = Driven::new(client.clone());
         let driven = tokio::time::timeout(Duration::from_secs(10), driven).await;

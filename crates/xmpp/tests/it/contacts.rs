@@ -327,3 +327,16 @@ async fn who_is_newly_allowed_sees_the_last_items_at_once() {
 
 /// What her app can do; the hash above is of this.
 const DISCO: &str = "<identity category='client' type='pc'/><feature var='http://jabber.org/protocol/nick+notify'/>";
+
+#[tokio::test]
+async fn an_empty_vcard_tells_a_stranger_no_more_than_none() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    for jid in ["bob@localhost", "nobody-here@localhost"] {
+        let answer = alice
+            .asks("get", jid, "v", "<vCard xmlns='vcard-temp'/>")
+            .await;
+        let error = answer.find("error", ns::CLIENT).unwrap();
+        assert!(error.has("service-unavailable", ns::STANZA_ERRORS), "{jid}");
+    }
+}

@@ -191,3 +191,26 @@ async fn what_a_client_that_never_came_back_missed_waits_for_the_next() {
         .await;
     bob.has_nothing(|el| el.get("type") == Some("error")).await;
 }
+
+#[tokio::test]
+async fn an_app_password_does_not_take_over_what_came_in_by_the_passphrase() {
+    let house = House::new().await;
+    let mut alice = house.signs_in("alice", "desk").await;
+    let id = enables(&mut alice).await;
+    let account = sammen_core::Address::new("alice@localhost").unwrap();
+    let scopes = sammen_net::credentials::Scopes::everywhere;
+    let made = house.server.accounts.change(&account, move |c| {
+        c.add_app_password("phone", scopes(), 0, &mut rand::rng())
+    });
+    let (_, phone) = made.await.unwrap();
+    let mut other = house.proves_with("alice", phone.expose()).await.unwrap();
+    let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>");
+    other.send(&resume).await;
+    let failed = other.next().await;
+    assert!(failed.is("failed", ns::SM), "{failed:?}");
+    // The one whose session it is still can.
+    drop(alice);
+    let mut alice = house.proves("alice").await;
+    alice.send(&resume).await;
+    assert!(alice.next().await.is("resumed", ns::SM));
+}
