@@ -65,8 +65,13 @@ class Znc(RawIrc):
             for path in (self.folder, *self.folder.rglob("*")):
                 shutil.chown(path, "nobody", "nogroup")
         self.znc = Program([*other, znc, "--foreground", "--datadir", self.folder], self.folder, "znc")
-        self.znc.waits_for_port(self.port)
-        super().__init__(place, name, device)
+        try:
+            self.znc.waits_for_port(self.port)
+            super().__init__(place, name, device)
+        except BaseException:
+            # Nobody else knows of it yet.
+            self.znc.stop()
+            raise
 
     def connects(self) -> None:
         self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=30)
