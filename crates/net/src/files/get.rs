@@ -147,7 +147,8 @@ async fn read_out(
     }
 }
 
-struct Pieces(mpsc::Receiver<Result<Bytes, std::io::Error>>);
+/// A body of pieces that come through a channel.
+pub(super) struct Pieces(pub(super) mpsc::Receiver<Result<Bytes, std::io::Error>>);
 
 impl HttpBody for Pieces {
     type Data = Bytes;
