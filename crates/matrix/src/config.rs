@@ -9,4 +9,12 @@ pub struct Config {
     pub version: String,
     /// Anyone may make an account.
     pub registration: bool,
+    /// Whom people reach about the node, as URIs.
+    pub admin_addresses: Vec<String>,
+    /// Whom people reach about abuse, as URIs.
+    pub abuse_addresses: Vec<String>,
+    /// How often one account or one place may ask.
+    pub limits: crate::rates::Limits,
+    /// Relays for calls.
+    pub relays: sammen_net::relay::Relays,
 }

@@ -10,6 +10,7 @@ use ruma::api::auth_scheme::{
 };
 use ruma::api::error::{DeserializationError, ErrorKind, FromHttpRequestError};
 use ruma::api::{IncomingRequest, IncomingRequestExt as _};
+use sammen_core::Address;
 use sammen_net::Peer;
 
 use crate::auth::Caller;
@@ -36,6 +37,10 @@ where
 pub trait Door: AuthScheme {
     /// What it learns.
     type Who: Send;
+    /// Nobody is let in without an access token.
+    const NEEDED: bool = false;
+    /// Whose requests are counted; `None` where nobody showed who they are.
+    fn counted(who: &Self::Who) -> Option<&Address>;
     /// Lets the asker in.
     fn admit(
         matrix: &Arc<Matrix>,
@@ -45,6 +50,9 @@ pub trait Door: AuthScheme {
 
 impl Door for NoAuthentication {
     type Who = ();
+    fn counted((): &()) -> Option<&Address> {
+        None
+    }
     async fn admit(_: &Arc<Matrix>, _: &axum::http::request::Parts) -> Answer<()> {
         Ok(())
     }
@@ -52,6 +60,9 @@ impl Door for NoAuthentication {
 
 impl Door for NoAccessToken {
     type Who = ();
+    fn counted((): &()) -> Option<&Address> {
+        None
+    }
     async fn admit(_: &Arc<Matrix>, _: &axum::http::request::Parts) -> Answer<()> {
         Ok(())
     }
@@ -60,6 +71,9 @@ impl Door for NoAccessToken {
 /// Application services are not spoken: everybody comes as a client.
 impl Door for AppserviceTokenOptional {
     type Who = ();
+    fn counted((): &()) -> Option<&Address> {
+        None
+    }
     async fn admit(_: &Arc<Matrix>, _: &axum::http::request::Parts) -> Answer<()> {
         Ok(())
     }
@@ -67,23 +81,73 @@ impl Door for AppserviceTokenOptional {
 
 impl Door for AccessToken {
     type Who = Caller;
+    const NEEDED: bool = true;
+    fn counted(who: &Caller) -> Option<&Address> {
+        Some(who.address())
+    }
     async fn admit(matrix: &Arc<Matrix>, head: &axum::http::request::Parts) -> Answer<Caller> {
         let token = crate::auth::presented(head).ok_or_else(Fault::missing_token)?;
-        crate::auth::caller(matrix, &token).await
+        crate::auth::caller(matrix, &token, leaving(head)).await
     }
 }
 
 impl Door for AccessTokenOptional {
     type Who = Option<Caller>;
+    fn counted(who: &Option<Caller>) -> Option<&Address> {
+        who.as_ref().map(Caller::address)
+    }
     async fn admit(
         matrix: &Arc<Matrix>,
         head: &axum::http::request::Parts,
     ) -> Answer<Option<Caller>> {
         match crate::auth::presented(head) {
-            Some(token) => crate::auth::caller(matrix, &token).await.map(Some),
+            Some(token) => {
+                let caller = crate::auth::caller(matrix, &token, false).await?;
+                Ok(Some(caller))
+            }
             None => Ok(None),
         }
     }
+}
+
+/// "Account locking": who is locked out may still sign out.
+fn leaving(head: &axum::http::request::Parts) -> bool {
+    let path = head.uri.path();
+    let path = path.strip_prefix("/_matrix/client/").unwrap_or_default();
+    ["r0/logout", "v3/logout", "r0/logout/all", "v3/logout/all"].contains(&path)
+}
+
+/// Lets in who shows an access token, and counts them: for handlers that are not typed by ruma.
+///
+/// # Errors
+/// M_MISSING_TOKEN, M_UNKNOWN_TOKEN, M_LIMIT_EXCEEDED.
+pub async fn authenticate(
+    matrix: &Arc<Matrix>,
+    head: &axum::http::request::Parts,
+) -> Answer<Caller> {
+    admit::<AccessToken>(matrix, head, true).await
+}
+
+async fn admit<D: Door>(
+    matrix: &Arc<Matrix>,
+    head: &axum::http::request::Parts,
+    limited: bool,
+) -> Answer<D::Who> {
+    let peer = head.extensions.get::<Arc<Peer>>().map(AsRef::as_ref);
+    let rates = &matrix.auth.rates;
+    let who = D::admit(matrix, head).await.or_else(|fault| {
+        // Who guesses tokens is slowed down like a stranger.
+        if crate::auth::presented(head).is_some() {
+            rates.stranger(peer)?;
+        }
+        Err(fault)
+    })?;
+    match D::counted(&who) {
+        _ if !limited => {}
+        Some(account) => rates.account(account)?,
+        None => rates.stranger(peer)?,
+    }
+    Ok(who)
 }
 
 /// Reads a request; who asks is looked at before the body is. `expected` is how many variables its path has.
@@ -93,11 +157,11 @@ where
     T::Authentication: Door,
 {
     let (mut head, body) = request.into_parts();
-    let who = T::Authentication::admit(matrix, &head).await?;
+    let peer = head.extensions.get::<Arc<Peer>>().cloned();
+    let who = admit::<T::Authentication>(matrix, &head, T::RATE_LIMITED).await?;
     let path: Path<Vec<(String, String)>> = Path::from_request_parts(&mut head, &())
         .await
         .map_err(|_| Fault::invalid("the path is not readable"))?;
-    let peer = head.extensions.get::<Arc<Peer>>().cloned();
     let body = axum::body::to_bytes(body, BODY)
         .await
         .map_err(|_| Fault::too_large())?;
@@ -105,11 +169,12 @@ where
     // A state key that is left out is the empty one.
     args.resize(args.len().max(expected), "");
     let request = axum::http::Request::from_parts(head, &*body);
-    let request = T::try_from_http_request(request, &args).map_err(|error| unreadable(&error))?;
+    let request =
+        T::try_from_http_request(request, &args).map_err(|error| unreadable(&error, &body))?;
     Ok(Ask { request, who, peer })
 }
 
-fn unreadable(error: &FromHttpRequestError) -> Fault {
+fn unreadable(error: &FromHttpRequestError, body: &[u8]) -> Fault {
     let FromHttpRequestError::Deserialization(error) = error else {
         return Fault::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -119,10 +184,15 @@ fn unreadable(error: &FromHttpRequestError) -> Fault {
     };
     let text = error.to_string();
     match error {
-        DeserializationError::Json(e) if !e.is_data() => {
+        DeserializationError::Json(_) if !is_json(body) => {
             Fault::new(StatusCode::BAD_REQUEST, ErrorKind::NotJson, text)
         }
         DeserializationError::Json(_) => Fault::bad_json(text),
         _ => Fault::invalid(text),
     }
+}
+
+/// What begins with the wrong type may still be no JSON at all.
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }

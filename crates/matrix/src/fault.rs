@@ -13,6 +13,8 @@ use ruma::api::error::{
     UnknownTokenErrorData,
 };
 use sammen_core::Refusal;
+use sammen_net::accounts::AccountError;
+use sammen_net::credentials::CredentialError;
 use sammen_net::login::LoginRefused;
 
 /// What a handler returns.
@@ -67,6 +69,11 @@ impl Fault {
         Self::new(StatusCode::BAD_REQUEST, ErrorKind::InvalidParam, message)
     }
 
+    /// 400 M_WEAK_PASSWORD.
+    pub fn weak_password(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorKind::WeakPassword, message)
+    }
+
     /// 400 M_BAD_JSON.
     pub fn bad_json(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorKind::BadJson, message)
@@ -110,11 +117,14 @@ impl Fault {
 
     /// 401 M_USER_LOCKED: the account is disabled for now ("Account locking").
     pub fn locked() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            ErrorKind::UserLocked,
-            "this account is locked",
-        )
+        // ruma's word for it has no place for `soft_logout`.
+        let body = serde_json::json!({
+            "errcode": "M_USER_LOCKED",
+            "error": "this account is locked",
+            "soft_logout": true,
+        });
+        let error = Error::new(StatusCode::UNAUTHORIZED, ErrorBody::Json(body));
+        Self(Box::new(UiaaResponse::MatrixError(error)))
     }
 
     /// 429 M_LIMIT_EXCEEDED with `retry_after_ms` and the header.
@@ -162,6 +172,19 @@ impl From<Refusal> for Fault {
             | Refusal::NoVoice
             | Refusal::Blocked
             | Refusal::OtherAuthor => Self::forbidden(text),
+        }
+    }
+}
+
+impl From<AccountError> for Fault {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Refused(refusal) => refusal.into(),
+            AccountError::Credentials(CredentialError::Damaged(why)) => {
+                tracing::error!(%why, "credentials can't be read");
+                Refusal::TryLater.into()
+            }
+            AccountError::Credentials(other) => Self::weak_password(other.to_string()),
         }
     }
 }

@@ -35,6 +35,7 @@ pub fn table() -> Table {
     let mut table = Table::default();
     discovery::routes(&mut table);
     auth::routes(&mut table);
+    crate::oauth::routes(&mut table);
     rooms::routes(&mut table);
     media::routes(&mut table);
     profile::routes(&mut table);

@@ -46,9 +46,11 @@ mod json;
 pub mod keys;
 pub mod media;
 pub mod names;
+mod oauth;
 mod pages;
 pub mod profile;
 pub mod push;
+mod rates;
 mod rooms;
 pub mod routes;
 mod server;
@@ -59,4 +61,5 @@ pub mod translate;
 
 pub use config::Config;
 pub use host::{Host, NoHost};
+pub use rates::Limits;
 pub use server::Matrix;

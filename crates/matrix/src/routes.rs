@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub path: String,
     /// Whether requests are counted ("Rate limiting").
     pub limited: bool,
+    /// Whether nobody is let in without an access token; not known of [`Table::raw`] ones.
+    pub token: bool,
 }
 
 /// The table.
@@ -101,6 +103,9 @@ impl Table {
                 let filter = MethodFilter::try_from(T::METHOD).unwrap_or(MethodFilter::GET);
                 on(filter, answer.clone())
             });
+            if let Some(endpoint) = self.endpoints.last_mut() {
+                endpoint.token = T::Authentication::NEEDED;
+            }
         }
     }
 
@@ -116,6 +121,7 @@ impl Table {
             method,
             path: path.to_owned(),
             limited,
+            token: false,
         });
         let router = std::mem::take(&mut self.router);
         self.router = router.route(&numbered(path), handler);

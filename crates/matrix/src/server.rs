@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{OwnedServerName, ServerName};
+use sammen_core::setting::Setting;
 use sammen_core::tx::Tx;
 use sammen_core::{Address, Domain, Node};
 use sammen_net::accounts::Accounts;
@@ -24,13 +25,17 @@ pub struct Matrix {
     /// Who may sign in.
     pub accounts: Arc<Accounts>,
     /// Settings.
-    pub config: Config,
+    pub config: Setting<Config>,
     /// The node's main domain as Matrix writes it.
     pub name: OwnedServerName,
     /// What wakes long polls.
     pub bells: Arc<Bells>,
     /// What signing in remembers.
     pub auth: Auth,
+    /// What OAuth 2.0 has under way.
+    pub(crate) oauth: crate::oauth::OAuth,
+    /// Tokens that tell others who somebody is.
+    pub(crate) open_id: crate::discovery::OpenId,
     /// Who keeps people's pictures.
     pub host: Arc<dyn Host>,
     /// What requests about files share.
@@ -63,12 +68,14 @@ impl Matrix {
             .ok()?;
         tokio::spawn(Rooms::run(Arc::downgrade(&rooms)));
         let matrix = Arc::new(Self {
-            auth: Auth::new(accounts.clone()),
+            auth: Auth::new(accounts.clone(), config.limits),
+            oauth: crate::oauth::OAuth::default(),
+            open_id: crate::discovery::OpenId::default(),
             keys: Keys::new(node.last_seq()),
             queues: Queues::default(),
             node,
             accounts,
-            config,
+            config: Setting::new(config),
             name,
             bells,
             host,
@@ -103,7 +110,7 @@ impl Matrix {
 
     /// How the outside reaches the node, as far as is known.
     pub(crate) fn base(&self) -> String {
-        match &self.config.base {
+        match &self.config.get().base {
             Some(base) => base.clone(),
             None => format!("https://{}", self.domain()),
         }

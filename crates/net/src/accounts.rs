@@ -13,11 +13,11 @@ use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, DeviceId, Domain, Name, Node, Outcome, Refusal, Timestamp};
 
 use crate::credentials::{CredentialError, Credentials, Iterations};
-use crate::invitations;
 use crate::sasl::{Failure, Found, Lookup, Mechanism, PasswordChecker, Policy, Wanted};
 use crate::throttle::{Throttle, ThrottleConfig};
 use crate::tokens::TokenKey;
 use crate::{Decoy, Secret};
+use crate::{invitations, lockdown};
 
 /// The shelf of credentials (owner: the account).
 pub const CREDENTIALS: &str = "credentials";
@@ -134,8 +134,11 @@ impl Accounts {
         let wanted = address.clone();
         self.node
             .write(move |tx| {
-                if !by_admin && invitations::name_is_promised(tx, &wanted)? {
-                    return Err(Refusal::Taken);
+                if !by_admin {
+                    lockdown::check(tx)?;
+                    if invitations::name_is_promised(tx, &wanted)? {
+                        return Err(Refusal::Taken);
+                    }
                 }
                 let account = ops::accounts::create(tx, &domain, &name, by_admin)?;
                 put(tx, &account.address, &made)
@@ -163,6 +166,7 @@ impl Accounts {
         let wanted = address.clone();
         self.node
             .write(move |tx| {
+                lockdown::check(tx)?;
                 invitations::check(tx, &token, &wanted, shown)?;
                 ops::accounts::create(tx, &domain, &name, false)?;
                 put(tx, &wanted, &made)?;
@@ -252,6 +256,28 @@ impl Accounts {
         device: Option<DeviceId>,
         change: impl Fn(&mut Credentials) -> Result<T, CredentialError> + Send + Sync + 'static,
     ) -> Result<T, AccountError> {
+        self.change_with(account, device, true, change).await
+    }
+
+    /// As [`Accounts::change`], but what came in by what is no longer good stays: its owner said so.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_keeping_sessions<T: Send + 'static>(
+        &self,
+        account: &Address,
+        change: impl Fn(&mut Credentials) -> Result<T, CredentialError> + Send + Sync + 'static,
+    ) -> Result<T, AccountError> {
+        self.change_with(account, None, false, change).await
+    }
+
+    async fn change_with<T: Send + 'static>(
+        &self,
+        account: &Address,
+        device: Option<DeviceId>,
+        ends: bool,
+        change: impl Fn(&mut Credentials) -> Result<T, CredentialError> + Send + Sync + 'static,
+    ) -> Result<T, AccountError> {
         let change = Arc::new(change);
         loop {
             let (of, run, iterations) = (account.clone(), change.clone(), self.iterations());
@@ -277,7 +303,8 @@ impl Accounts {
             let written = self.node.write(move |tx| {
                 let bytes = after.encode();
                 tx.put_document(&(&of).into(), CREDENTIALS, MAIN, expect, Some(bytes.into()))?;
-                let revoked = after.revoked_since(&before);
+                let mut revoked = after.revoked_since(&before);
+                revoked.retain(|_| ends);
                 ops::sessions::credentials_changed(tx, &of, after.stamp(), revoked, device)?;
                 for gone in before.certificates() {
                     if after.certificate(&gone.fingerprint).is_none() {

@@ -64,6 +64,14 @@ pub(crate) fn prepare(clear: &Secret) -> Result<Prepared, PasswordError> {
     Ok(Prepared(Zeroizing::new(prepared.into_owned())))
 }
 
+/// Whether a password does that someone wants from now on.
+///
+/// # Errors
+/// Why not.
+pub fn check_new(clear: &Secret) -> Result<(), PasswordError> {
+    prepare_new(clear).map(|_| ())
+}
+
 /// Prepares a password that someone wants from now on.
 pub(crate) fn prepare_new(clear: &Secret) -> Result<Prepared, PasswordError> {
     let prepared = prepare(clear)?;

@@ -160,6 +160,15 @@ Choose one card for Alice and one for Bob, and type what stands there.\n"
     )?;
     card(
         out,
+        "Element and other Matrix apps (as Alice)",
+        &[
+            &format!("homeserver {}, user alice, password {alice_pw}", k.http),
+            "the app, or the browser that it runs in, has to trust the certificate named above",
+            &format!("the room is #town:{domain}, Bob is @bob:{domain}"),
+        ],
+    )?;
+    card(
+        out,
         "slixmpp (Python, as Alice)",
         &[
             "import slixmpp",

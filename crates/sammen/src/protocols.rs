@@ -45,7 +45,7 @@ impl Protocols {
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         let url = http_url(config, addresses);
         let host = Arc::new(crate::web_host::NodeHost::new(config, xmpp.clone()));
-        let matrix = matrix(config, addresses);
+        let matrix = matrix(config, addresses)?;
         let matrix =
             sammen_matrix::Matrix::new(handle.clone(), accounts.clone(), matrix, host.clone());
         let web = sammen_web::Web::new(handle, accounts, web(config, addresses), host)
@@ -116,6 +116,9 @@ impl Protocols {
         self.xmpp.config.set(xmpp(config)?);
         self.irc.reconfigure(irc(config, addresses));
         self.web.config.set(web(config, addresses));
+        if let Some(matrix) = &self.matrix {
+            matrix.config.set(self::matrix(config, addresses)?);
+        }
         Ok(())
     }
 }
@@ -169,12 +172,16 @@ fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
     }
 }
 
-fn matrix(config: &Config, addresses: &Addresses) -> sammen_matrix::Config {
-    sammen_matrix::Config {
+fn matrix(config: &Config, addresses: &Addresses) -> anyhow::Result<sammen_matrix::Config> {
+    Ok(sammen_matrix::Config {
         base: http_url(config, addresses),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         registration: config.accounts.registration,
-    }
+        admin_addresses: config.xmpp.admin_addresses.clone(),
+        abuse_addresses: config.xmpp.abuse_addresses.clone(),
+        limits: Default::default(),
+        relays: config.calls.relays()?,
+    })
 }
 
 /// The same before anything listens.

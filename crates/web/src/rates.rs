@@ -1,19 +1,13 @@
 //! How often one account or one place may ask.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 
-use lru::LruCache;
-use parking_lot::Mutex;
 use sammen_core::Address;
-use sammen_net::{Bucket, Rate, place};
-use tokio::time::Instant;
+use sammen_net::{Rate, place};
 
 use crate::problem::{Answer, Problem};
 
-/// Accounts and places that are remembered.
-const REMEMBERED: usize = 16_384;
 /// Of one account.
 const ACCOUNT: Rate = Rate {
     per_second: 100,
@@ -38,20 +32,8 @@ const NEW_ACCOUNTS: Rate = Rate {
 const NEW_ACCOUNT: usize = 300;
 
 /// Buckets of those who asked lately.
-pub struct Rates {
-    hash: RandomState,
-    buckets: Mutex<LruCache<u64, Bucket>>,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        let most = NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN);
-        Self {
-            hash: RandomState::new(),
-            buckets: Mutex::new(LruCache::new(most)),
-        }
-    }
-}
+#[derive(Default)]
+pub struct Rates(sammen_net::Rates);
 
 impl Rates {
     /// One request of an account.
@@ -75,15 +57,8 @@ impl Rates {
     }
 
     fn one(&self, key: impl Hash, rate: Rate, units: usize) -> Answer<()> {
-        let now = Instant::now();
-        let mut buckets = self.buckets.lock();
-        let bucket = buckets.get_or_insert_mut(self.hash.hash_one(key), || Bucket::new(rate, now));
-        if let Some(paid) = bucket.paid_at(now) {
-            let wait = paid.saturating_duration_since(now);
-            return Err(Problem::throttled(wait.as_secs().saturating_add(1)));
-        }
-        bucket.charge(units, now);
-        Ok(())
+        let counted = self.0.count(key, rate, units);
+        counted.map_err(|wait| Problem::throttled(wait.as_secs().saturating_add(1)))
     }
 }
 

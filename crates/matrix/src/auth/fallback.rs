@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Extension, Form, Path, Query, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use maud::html;
 use ruma::api::client::uiaa::AuthType;
@@ -13,6 +14,7 @@ use sammen_net::{Peer, Secret};
 use serde::Deserialize;
 
 use super::uia;
+use crate::fault::Answer;
 use crate::pages::{Page, same_origin};
 use crate::routes::Table;
 use crate::server::Matrix;
@@ -46,11 +48,20 @@ pub fn routes(table: &mut Table) {
     }
 }
 
+fn count(matrix: &Matrix, peer: Option<&Extension<Arc<Peer>>>) -> Answer<()> {
+    let peer = peer.map(|Extension(peer)| peer.as_ref());
+    matrix.auth.rates.stranger(peer)
+}
+
 async fn show(
     State(matrix): State<Arc<Matrix>>,
     Path(stage): Path<String>,
+    peer: Option<Extension<Arc<Peer>>>,
     asked: Query<Asked>,
 ) -> Response<Body> {
+    if let Err(fault) = count(&matrix, peer.as_ref()) {
+        return fault.into_response();
+    }
     let stage = AuthType::from(stage);
     form(&matrix, &stage, &asked.session, None)
 }
@@ -62,6 +73,9 @@ async fn take(
     headers: HeaderMap,
     typed: Result<Form<Typed>, FormRejection>,
 ) -> Response<Body> {
+    if let Err(fault) = count(&matrix, peer.as_ref()) {
+        return fault.into_response();
+    }
     let stage = AuthType::from(stage);
     let Ok(Form(typed)) = typed else {
         return over();

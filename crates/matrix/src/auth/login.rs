@@ -121,7 +121,7 @@ async fn log_in(matrix: Arc<Matrix>, ask: Ask<LogIn>) -> Answer<login::Response>
 }
 
 /// What an identifier says; `None` for e-mail addresses and phones, which nobody has here.
-pub(super) fn named(identifier: &UserIdentifier) -> Option<&str> {
+pub(crate) fn named(identifier: &UserIdentifier) -> Option<&str> {
     match identifier {
         UserIdentifier::Matrix(id) => Some(&id.user),
         _ => None,
@@ -129,7 +129,7 @@ pub(super) fn named(identifier: &UserIdentifier) -> Option<&str> {
 }
 
 /// Checks the password of whoever `name` is, a localpart or a whole Matrix id.
-pub(super) async fn check(
+pub(crate) async fn check(
     matrix: &Matrix,
     peer: Option<&Peer>,
     name: Option<&str>,

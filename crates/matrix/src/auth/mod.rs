@@ -1,12 +1,15 @@
 //! Who asks: access tokens, and the devices of core that they stand for.
 
+mod account;
+mod admin;
 pub mod devices;
 mod fallback;
-mod login;
+pub(crate) mod login;
 mod refresh;
-mod token;
+mod register;
+pub(crate) mod token;
 pub mod uia;
-mod vault;
+pub(crate) mod vault;
 
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use sammen_net::Secret;
 use sammen_net::accounts::Accounts;
 use sammen_net::login::Logins;
 
+use crate::rates::{Limits, Rates};
 use crate::routes::Table;
 use crate::server::Matrix;
 
@@ -32,6 +36,9 @@ pub fn routes(table: &mut Table) {
     refresh::routes(table);
     devices::routes(table);
     fallback::routes(table);
+    account::routes(table);
+    register::routes(table);
+    admin::routes(table);
 }
 
 /// What signing in remembers.
@@ -39,15 +46,18 @@ pub struct Auth {
     logins: Logins,
     sessions: uia::Sessions,
     login_tokens: refresh::LoginTokens,
+    /// How often one account or one place may ask.
+    pub rates: Rates,
 }
 
 impl Auth {
     /// Nothing yet.
-    pub fn new(accounts: Arc<Accounts>) -> Self {
+    pub fn new(accounts: Arc<Accounts>, limits: Limits) -> Self {
         Self {
             logins: Logins::new(accounts, SCOPE),
             sessions: uia::Sessions::default(),
             login_tokens: refresh::LoginTokens::default(),
+            rates: Rates::new(limits),
         }
     }
 }
@@ -79,6 +89,11 @@ impl Caller {
     /// The account's address.
     pub fn address(&self) -> &Address {
         &self.account.address
+    }
+
+    /// Administers the node, and came in by the passphrase.
+    pub fn is_admin(&self) -> bool {
+        self.account.admin && self.device.credential.is_none()
     }
 
     /// On whose behalf.

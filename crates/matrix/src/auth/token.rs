@@ -32,7 +32,7 @@ const DEVICE_ID: usize = 255;
 
 /// What a device's state holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     /// The older first.
     pairs: Vec<Pair>,
     /// The client that the account let in by OAuth 2.0; `None` for a password's device.
@@ -53,7 +53,7 @@ struct Pair {
 }
 
 /// Tokens as a client gets them, the only time that anybody sees them.
-pub(super) struct Fresh {
+pub(crate) struct Fresh {
     /// For every request.
     pub access: Secret,
     /// For a new pair.
@@ -112,7 +112,7 @@ fn pair(matrix: &Matrix, device: DeviceId, refreshes: bool) -> (Fresh, Pair) {
 }
 
 /// Which device a client wants to be.
-pub(super) struct Wish {
+pub(crate) struct Wish {
     /// Its id; a new one where it has none yet.
     pub device_id: Option<OwnedDeviceId>,
     /// What people call it, where it is new.
@@ -124,7 +124,7 @@ pub(super) struct Wish {
 }
 
 /// Signs a device in, with tokens of its own; those that it had before are void.
-pub(super) async fn mint(
+pub(crate) async fn mint(
     matrix: &Arc<Matrix>,
     proven: Proven,
     wish: Wish,
@@ -189,13 +189,13 @@ fn new_device_id(mut bits: u128) -> String {
 /// Who a token stands for.
 ///
 /// # Errors
-/// M_UNKNOWN_TOKEN; M_USER_LOCKED where the account is disabled.
-pub async fn caller(matrix: &Arc<Matrix>, token: &Secret) -> Answer<Caller> {
+/// M_UNKNOWN_TOKEN; M_USER_LOCKED where the account is disabled, but for who is `leaving`.
+pub async fn caller(matrix: &Arc<Matrix>, token: &Secret, leaving: bool) -> Answer<Caller> {
     let Some((id, hash)) = read(token) else {
         return Err(Fault::unknown_token(false));
     };
     let shown = hash.clone();
-    let caller = matrix.read(move |matrix| stands_for(matrix, id, &hash));
+    let caller = matrix.read(move |matrix| stands_for(matrix, id, &hash, leaving));
     let caller = caller.await?;
     note_seen(matrix, &caller).await;
     note_used(matrix, &caller, shown).await?;
@@ -227,7 +227,7 @@ async fn note_used(matrix: &Matrix, caller: &Caller, hash: String) -> Answer<()>
 ///
 /// # Errors
 /// M_UNKNOWN_TOKEN; the client may keep what it has where the token was only left alone for too long.
-pub(super) async fn refresh(
+pub(crate) async fn refresh(
     matrix: &Arc<Matrix>,
     token: &Secret,
     client: Option<&str>,
@@ -269,7 +269,7 @@ pub(super) async fn refresh(
     Ok((fresh, written.await??))
 }
 
-fn stands_for(matrix: &Matrix, id: DeviceId, hash: &str) -> Answer<Caller> {
+fn stands_for(matrix: &Matrix, id: DeviceId, hash: &str, leaving: bool) -> Answer<Caller> {
     let unknown = || Fault::unknown_token(false);
     let device = matrix.node.store().device(id)?.ok_or_else(unknown)?;
     if device.protocol != Protocol::Matrix {
@@ -281,13 +281,39 @@ fn stands_for(matrix: &Matrix, id: DeviceId, hash: &str) -> Answer<Caller> {
     let account = matrix.node.account(&device.account)?;
     let account = account.filter(|a| !a.removed && a.generation == device.generation);
     let account = account.ok_or_else(unknown)?;
-    if account.disabled {
+    if account.disabled && !leaving {
         return Err(Fault::locked());
     }
     if pair.expires.is_some_and(|until| matrix.node.now() >= until) {
         return Err(Fault::unknown_token(true));
     }
     Caller::new(matrix, account, Arc::new(device)).ok_or_else(unknown)
+}
+
+/// The device that one of its tokens belongs to, whether that has ended or not; `client` has to be the one that was let
+/// in, where one is named. Blocking.
+///
+/// # Errors
+/// When the store can't be read.
+pub(crate) fn device(
+    matrix: &Matrix,
+    token: &Secret,
+    client: Option<&str>,
+) -> Answer<Option<Device>> {
+    let Some((id, hash)) = read(token) else {
+        return Ok(None);
+    };
+    let device = matrix.node.store().device(id)?;
+    let device = device.filter(|d| d.protocol == Protocol::Matrix);
+    Ok(device.filter(|device| {
+        let kept = Kept::of(device);
+        let theirs = client.is_none() || kept.client.as_deref() == client;
+        let shown = |p: &Pair| {
+            let refresh = p.refresh.as_ref().is_some_and(|r| same(r, &hash));
+            refresh || same(&p.access, &hash)
+        };
+        theirs && kept.pairs.iter().any(shown)
+    }))
 }
 
 /// Writes down that the device was seen, once an hour.

@@ -183,8 +183,9 @@ async fn show(
             password_fits(matrix, peer, &session.demand, name, &password).await?
         }
         AuthData::RegistrationToken(given) => {
-            session.token = Some(given.token.clone());
-            invitation(matrix, &given.token).await?
+            let valid = invitation(matrix, &given.token).await?;
+            session.token = valid.then(|| given.token.clone());
+            valid
         }
         AuthData::Dummy(_) => true,
         _ => false,
@@ -256,8 +257,9 @@ pub(super) async fn show_by_page(
             password_fits(matrix, peer, &session.demand, name, &secret).await
         }
         AuthType::RegistrationToken => {
-            session.token = Some(text.to_owned());
-            invitation(matrix, text).await
+            let valid = invitation(matrix, text).await;
+            session.token = matches!(valid, Ok(true)).then(|| text.to_owned());
+            valid
         }
         AuthType::Dummy => Ok(true),
         _ => Ok(false),

@@ -10,9 +10,9 @@ use http_body_util::BodyExt as _;
 use sammen_core::memory::MemoryStore;
 use sammen_core::{Address, Clock, Domain, Name, Node, Options, SystemClock, Timestamp};
 use sammen_matrix::{Config, Matrix, NoHost, http};
-use sammen_net::ThrottleConfig;
 use sammen_net::accounts::Accounts;
 use sammen_net::credentials::Iterations;
+use sammen_net::{Rate, ThrottleConfig};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -75,6 +75,15 @@ pub fn address(name: &str) -> Address {
 impl House {
     pub async fn new() -> Self {
         Self::with(|_| {}).await
+    }
+
+    /// A node that lets everybody ask as often as they like.
+    pub async fn untiring() -> Self {
+        Self::with(|config| {
+            config.limits.account = Rate::UNLIMITED;
+            config.limits.place = Rate::UNLIMITED;
+        })
+        .await
     }
 
     /// A node with accounts for alice, bob and carol.

@@ -1,14 +1,19 @@
 //! Plays of the Matrix side without a socket.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod account;
 mod chain;
 mod devices;
 mod discovery;
+mod every;
 #[allow(dead_code, reason = "plays of other parts use the rest")]
 mod house;
 mod keys;
 mod media;
+mod oauth;
 mod profile;
+mod rates;
+mod register;
 mod rooms;
 mod sign_in;
 mod sync_kept;

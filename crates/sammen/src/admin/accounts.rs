@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Admin;
 
 /// Protocols that an app password can be limited to.
-const PROTOCOLS: &[&str] = &["xmpp", "irc"];
+const PROTOCOLS: &[&str] = &["xmpp", "irc", "matrix", "web"];
 /// Accounts of one page, and of one write of an import.
 const PAGE: usize = 500;
 

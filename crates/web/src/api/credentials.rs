@@ -120,9 +120,12 @@ async fn add(
     caller: Caller,
     Ask(ask): Ask<t::AppPasswordWish>,
 ) -> Answer<Created<t::NewAppPassword>> {
-    let known = ["xmpp", "irc", "web"];
+    let known = ["xmpp", "irc", "matrix", "web"];
     if ask.scopes.iter().any(|s| !known.contains(&s.as_str())) {
-        return Err(Problem::invalid("scopes", "a protocol is xmpp, irc or web"));
+        return Err(Problem::invalid(
+            "scopes",
+            "a protocol is xmpp, irc, matrix or web",
+        ));
     }
     make(&web, caller.address(), ask.name, ask.scopes)
         .await

@@ -65,7 +65,7 @@ impl Chance {
 
 #[tokio::test]
 async fn whatever_comes_is_answered_and_the_node_goes_on() {
-    let house = House::new().await;
+    let house = House::untiring().await;
     let alice = Phone::new(&house, "alice", "APHONE").await;
     let (user, cross) = (alice.user(), identity_of("@alice:example.org"));
     let signed = sign(&alice.identity(), &user, &cross.own);
