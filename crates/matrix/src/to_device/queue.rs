@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ruma::events::AnyToDeviceEvent;
 use ruma::serde::Raw;
-use sammen_core::document::Owner;
+use sammen_core::document::{Document, Owner};
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Device, DeviceId, Outcome, Seq};
 use serde_json::value::RawValue;
@@ -29,38 +29,80 @@ const MEASURED: usize = 256;
 /// How many are read or deleted at once.
 const STEP: usize = 256;
 
-/// How much came for each device since its queue was last measured.
+/// What is remembered of a device's queue while the node runs.
+#[derive(Default)]
+struct Queue {
+    /// Messages and bytes that came since it was last measured.
+    messages: usize,
+    bytes: usize,
+    /// The newest message has this seq; maybe it is not yet committed.
+    newest: Seq,
+    /// The store was read after that, and held none.
+    empty: bool,
+    /// Requests of the device that were remembered since old ones were last forgotten.
+    sent: usize,
+}
+
+/// What is remembered of queues, so that most syncs need not read the store.
 #[derive(Default)]
 pub struct Queues {
-    came: Mutex<HashMap<DeviceId, (usize, usize)>>,
-    /// How many requests of each device were remembered since the old ones were last forgotten.
-    sent: Mutex<HashMap<DeviceId, usize>>,
+    queues: Mutex<HashMap<DeviceId, Queue>>,
 }
 
 impl Queues {
-    /// Counts a message; true if it is time to measure.
-    fn count(&self, device: DeviceId, bytes: usize) -> bool {
-        let mut came = self.came.lock();
-        let (messages, sum) = came.entry(device).or_default();
-        *messages += 1;
-        *sum += bytes;
-        let due = *messages >= MEASURED || *sum >= MOST_BYTES / 8;
+    /// Notes a message, in the writer: before its commit, so that who reads behind it reads the store. True if it is time
+    /// to measure.
+    fn comes(&self, device: DeviceId, seq: Seq, bytes: usize) -> bool {
+        let mut queues = self.queues.lock();
+        let queue = queues.entry(device).or_default();
+        queue.messages += 1;
+        queue.bytes += bytes;
+        queue.newest = seq;
+        queue.empty = false;
+        let due = queue.messages >= MEASURED || queue.bytes >= MOST_BYTES / 8;
         if due {
-            came.remove(&device);
+            (queue.messages, queue.bytes) = (0, 0);
         }
         due
     }
 
+    /// Whether nothing waits, as far as is known without reading.
+    fn is_empty(&self, device: DeviceId) -> bool {
+        self.queues.lock().get(&device).is_some_and(|q| q.empty)
+    }
+
+    /// The newest message that was noted, to be asked for before the store is read.
+    fn newest(&self, device: DeviceId) -> Seq {
+        self.queues.lock().get(&device).map_or(Seq(0), |q| q.newest)
+    }
+
+    /// The store held nothing, and was read when all up to `committed` was in it. Nothing may have come since `newest`
+    /// was asked for.
+    fn was_empty(&self, device: DeviceId, newest: Seq, committed: Seq) {
+        if newest > committed {
+            return;
+        }
+        let mut queues = self.queues.lock();
+        let queue = queues.entry(device).or_default();
+        if queue.newest == newest {
+            queue.empty = true;
+        }
+    }
+
     /// Counts a request; true if it is time to forget old ones.
     pub(super) fn counts_sent(&self, device: DeviceId) -> bool {
-        let mut sent = self.sent.lock();
-        let requests = sent.entry(device).or_default();
-        *requests += 1;
-        let due = *requests >= MEASURED;
+        let mut queues = self.queues.lock();
+        let queue = queues.entry(device).or_default();
+        queue.sent += 1;
+        let due = queue.sent >= MEASURED;
         if due {
-            sent.remove(&device);
+            queue.sent = 0;
         }
         due
+    }
+
+    fn forget(&self, device: DeviceId) {
+        self.queues.lock().remove(&device);
     }
 }
 
@@ -82,9 +124,10 @@ pub(super) fn push(tx: &mut Tx<'_>, matrix: &Matrix, to: &Device, event: Bytes) 
     let owner = Owner::from(&to.account);
     let bytes = event.len();
     // The document's version is this or the next one; what a reader may see lies before or behind both.
-    let key = key(to.id, tx.next_seq());
+    let seq = tx.next_seq();
+    let key = key(to.id, seq);
     tx.put_document(&owner, NAMESPACE, &key, Expect::Anything, Some(event))?;
-    if matrix.queues.count(to.id, bytes) {
+    if matrix.queues.comes(to.id, seq, bytes) {
         shorten(tx, to, MOST, MOST_BYTES)?;
     }
     matrix.ring_after(tx, &to.account);
@@ -122,6 +165,9 @@ pub(super) fn since(
         events: Vec::new(),
         upto,
     };
+    if matrix.queues.is_empty(device.id) {
+        return Ok(waiting);
+    }
     let owner = Owner::from(&device.account);
     let prefix = prefix(device.id);
     let mut after = key(device.id, since);
@@ -163,18 +209,25 @@ fn raw(value: Bytes) -> Answer<Raw<AnyToDeviceEvent>> {
         .ok_or_else(|| Fault::unknown("a message is damaged"))
 }
 
+/// The first message, and what is remembered if there is none.
+fn first(matrix: &Matrix, device: &Device) -> Answer<Option<Document>> {
+    let (newest, committed) = (matrix.queues.newest(device.id), matrix.node.last_seq());
+    let (owner, prefix) = (Owner::from(&device.account), prefix(device.id));
+    let store = matrix.node.store();
+    let mut found = store.documents(&owner, NAMESPACE, &prefix, None, 1)?;
+    if found.is_empty() {
+        matrix.queues.was_empty(device.id, newest, committed);
+    }
+    Ok(found.pop())
+}
+
 /// Deletes what was received.
 pub(super) async fn received(matrix: &Arc<Matrix>, device: &Arc<Device>, upto: Seq) -> Answer<()> {
-    loop {
+    while !matrix.queues.is_empty(device.id) {
         let asked = device.clone();
-        let first = matrix.read(move |matrix| {
-            let (owner, prefix) = (Owner::from(&asked.account), prefix(asked.id));
-            let store = matrix.node.store();
-            Ok(store.documents(&owner, NAMESPACE, &prefix, None, 1)?)
-        });
-        let first = first.await?;
+        let first = matrix.read(move |matrix| first(matrix, &asked)).await?;
         let waits = |key: &str| seq_of(key).is_some_and(|seq| seq <= upto);
-        if !first.first().is_some_and(|d| waits(&d.key)) {
+        if !first.is_some_and(|d| waits(&d.key)) {
             return Ok(());
         }
         let device = device.clone();
@@ -189,12 +242,12 @@ pub(super) async fn received(matrix: &Arc<Matrix>, device: &Arc<Device>, upto: S
         });
         write.await?;
     }
+    Ok(())
 }
 
 /// The device goes, and its queue with it.
 pub(super) fn forget(tx: &mut Tx<'_>, matrix: &Matrix, device: &Device) -> Outcome<()> {
-    matrix.queues.came.lock().remove(&device.id);
-    matrix.queues.sent.lock().remove(&device.id);
+    matrix.queues.forget(device.id);
     let owner = Owner::from(&device.account);
     for document in tx.documents_with(&owner, NAMESPACE, &prefix(device.id), MOST * 2)? {
         tx.erase_document(&owner, NAMESPACE, &document.key);
