@@ -49,6 +49,7 @@ impl Rooms {
             .await?;
         let shown = room.clone();
         let made = self.node.read(move |_| {
+            shown.refresh()?;
             let sheet = Sheet::new(shown.frame.clone(), (*shown.head()).clone(), key);
             let mut scribe = Scribe {
                 rooms: &this,
@@ -94,6 +95,7 @@ impl Rooms {
         let (shown, user) = (room.clone(), user.to_owned());
         let made = self.node.read(move |node| {
             let convo = node.convo(shown.conversation)?.ok_or(Refusal::NotFound)?;
+            shown.refresh()?;
             let sheet = Sheet::new(shown.frame.clone(), (*shown.head()).clone(), key);
             let mut scribe = Scribe {
                 rooms: &this,

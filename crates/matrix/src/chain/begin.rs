@@ -63,7 +63,12 @@ pub async fn begin(rooms: &Arc<Rooms>, conversation: ConversationId) -> Outcome<
     let create = json!({ "room_version": VERSION.as_str() });
     let create = Draft::state(Type::RoomCreate, "", &creator, at, create);
     let mut sheet = Sheet::begin(frame, create, key)?;
-    for draft in drafts(rooms, &convo, &creator, at) {
+    let this = rooms.clone();
+    let drafts = rooms
+        .node
+        .read(move |_| Ok(drafts(&this, &convo, &creator, at)))
+        .await?;
+    for draft in drafts {
         sheet.add(draft)?;
     }
     let record = RoomRecord {

@@ -14,6 +14,7 @@ use super::rooms::Rooms;
 use super::scribe::Scribe;
 use super::sheet::Draft;
 use crate::fields::Fields as _;
+use crate::profile;
 
 /// Who may come in, in Matrix's words. Nobody can give a password there, so such rooms are entered by invitation.
 pub fn join_rule(settings: &Settings) -> &'static str {
@@ -64,6 +65,12 @@ pub fn member(
     content.insert("membership".into(), membership.into());
     let name = display_name(rooms, who, nick.or(known));
     content.insert("displayname".into(), name.into());
+    let picture = rooms
+        .matrix()
+        .and_then(|matrix| profile::picture(&matrix, who).ok().flatten());
+    if let Some(picture) = picture.filter(|_| membership == "join" || membership == "invite") {
+        content.insert("avatar_url".into(), picture.to_string().into());
+    }
     Value::Object(content)
 }
 
@@ -309,6 +316,11 @@ impl Scribe<'_> {
         }
         let mut content = now.clone().unwrap_or_default();
         content.put("displayname", wanted.field("displayname").clone());
+        match (wanted.get("avatar_url"), content.as_object_mut()) {
+            (Some(picture), _) => content.put("avatar_url", picture.clone()),
+            (None, Some(fields)) => drop(fields.remove("avatar_url")),
+            (None, None) => {}
+        }
         if now.as_ref() != Some(&content) {
             self.state(
                 Some(user.clone()),

@@ -92,18 +92,31 @@ impl Room {
 
     /// From the shelf.
     pub(crate) fn load(node: &Node, frame: Frame, record: RoomRecord) -> Outcome<Self> {
-        let mut head = Head {
-            read: Seq(0),
-            ..Head::default()
-        };
+        let room = Self::new(node, frame, record, Head::default());
+        room.reload()?;
+        Ok(room)
+    }
+
+    /// What another wrote whose caller did not wait to hear of it is taken in. By one who holds the pen.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) fn refresh(&self) -> Outcome<()> {
+        let namespace = names::chain(&self.frame.name);
+        let next = names::place(self.head().ordinal + 1);
+        let store = self.node.store();
+        if store.document(&Owner::Node, &namespace, &next)?.is_some() {
+            self.reload()?;
+        }
+        Ok(())
+    }
+
+    fn reload(&self) -> Outcome<()> {
+        let mut head = Head::default();
         let mut recent = VecDeque::new();
-        let documents = node.store().documents(
-            &Owner::Node,
-            &names::chain(&frame.name),
-            "",
-            None,
-            RECENT / 2,
-        )?;
+        let store = self.node.store();
+        let namespace = names::chain(&self.frame.name);
+        let documents = store.documents(&Owner::Node, &namespace, "", None, RECENT / 2)?;
         for link in documents.iter().filter_map(read) {
             recent.push_front(Arc::new(link));
         }
@@ -117,25 +130,23 @@ impl Room {
             head.past = last.past;
             head.waiting = last.waiting.clone();
         }
-        let room = Self::new(node, frame, record, head.clone());
-        room.tail.write().recent = recent;
+        let namespace = names::state(&self.frame.name);
         let mut after: Option<String> = None;
         loop {
-            let namespace = names::state(&room.frame.name);
-            let page =
-                node.store()
-                    .documents(&Owner::Node, &namespace, "", after.as_deref(), 500)?;
+            let page = store.documents(&Owner::Node, &namespace, "", after.as_deref(), 500)?;
             let Some(last) = page.last() else { break };
             after = Some(last.key.clone());
             for document in page {
                 let ordinal = number(&document);
-                if let Some(link) = ordinal.map_or(Ok(None), |n| room.link(n))? {
+                if let Some(link) = ordinal.map_or(Ok(None), |n| self.kept(n))? {
                     head.state.set(link);
                 }
             }
         }
-        room.tail.write().head = Arc::new(head);
-        Ok(room)
+        let mut tail = self.tail.write();
+        tail.recent = recent;
+        tail.head = Arc::new(head);
+        Ok(())
     }
 
     /// Its name on the shelf, and in documents that are kept per room.
@@ -204,6 +215,11 @@ impl Room {
         if let Some(link) = self.at_hand(ordinal) {
             return Ok(Some(link));
         }
+        self.kept(ordinal)
+    }
+
+    /// One link from the store.
+    fn kept(&self, ordinal: u64) -> Outcome<Option<Arc<Link>>> {
         let namespace = names::chain(&self.frame.name);
         let key = names::place(ordinal);
         let found = self.node.store().document(&Owner::Node, &namespace, &key)?;

@@ -56,7 +56,7 @@ pub struct Rooms {
     /// Held by who begins a chain.
     pub(crate) beginning: tokio::sync::Mutex<()>,
     pub(crate) rung: Mutex<HashMap<ConversationId, Vec<Seq>>>,
-    pub(crate) bell: Notify,
+    pub(crate) bell: Arc<Notify>,
 }
 
 impl Rooms {
@@ -93,7 +93,7 @@ impl Rooms {
             current: RwLock::new(current),
             beginning: tokio::sync::Mutex::new(()),
             rung: Mutex::default(),
-            bell: Notify::new(),
+            bell: Arc::default(),
         });
         let this = rooms.this.clone();
         node.follow(Box::new(move |announced| {
@@ -128,6 +128,23 @@ impl Rooms {
         rung.entry(conversation).or_default().extend(judged);
         drop(rung);
         self.bell.notify_one();
+    }
+
+    /// Somebody's name or picture changed: their rooms show it.
+    ///
+    /// # Errors
+    /// When their rooms can't be read.
+    pub async fn person_changed(&self, who: &Address) -> Outcome<()> {
+        let this = self.this.upgrade().ok_or(Refusal::TryLater)?;
+        let who = who.clone();
+        let places = self.node.read(move |_| this.places(&who)).await?;
+        for place in places {
+            if place.membership == MembershipState::Join {
+                *place.room.compared.lock() = None;
+                self.note(place.room.conversation, None);
+            }
+        }
+        Ok(())
     }
 
     /// The key that signs.
@@ -220,8 +237,19 @@ impl Rooms {
     /// # Errors
     /// When the store can't be read.
     pub fn of(&self, conversation: ConversationId) -> Outcome<Option<Arc<Room>>> {
-        let name = self.current.read().get(&conversation).cloned();
-        name.map_or(Ok(None), |name| self.by_name(&name))
+        let known = self.current.read().get(&conversation).cloned();
+        if let Some(name) = known {
+            return self.by_name(&name);
+        }
+        // It may have begun for one who did not wait to hear of it.
+        let store = self.node.store();
+        let found = store.document(&Owner::Node, names::CURRENT, &conversation.to_string())?;
+        let Some(name) = found.and_then(|d| d.value) else {
+            return Ok(None);
+        };
+        let name = String::from_utf8_lossy(&name).into_owned();
+        self.current.write().insert(conversation, name.clone());
+        self.by_name(&name)
     }
 
     /// The room that shows a conversation; its chain begins if it has none, and is as long as core's log was when this
@@ -417,6 +445,13 @@ impl Rooms {
                     MembershipState::Join | MembershipState::Invite | MembershipState::Knock
                 )
         });
+    }
+}
+
+impl Drop for Rooms {
+    fn drop(&mut self) {
+        // Whoever waits for work has none any more.
+        self.bell.notify_one();
     }
 }
 

@@ -77,7 +77,9 @@ impl Rooms {
                     }
                 });
             }
-            this.bell.notified().await;
+            let bell = this.bell.clone();
+            drop(this);
+            bell.notified().await;
         }
     }
 
@@ -128,6 +130,7 @@ impl Rooms {
         let key = self.key().await?;
         let shown = room.clone();
         let found = self.node.read(move |_| {
+            shown.refresh()?;
             let head = (*shown.head()).clone();
             let sheet = Sheet::new(shown.frame.clone(), head, key);
             let mut scribe = Scribe {

@@ -108,3 +108,87 @@ fn at<T: Clone>(changes: &[(u64, T)], ordinal: u64) -> Option<T> {
     let earlier = changes.iter().rev().find(|(from, _)| *from <= ordinal);
     earlier.map(|(_, value)| value.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use ruma::events::TimelineEventType as Type;
+    use ruma::{EventId, UserId};
+    use sammen_core::{Seq, Timestamp};
+
+    use super::super::link::{Link, Relates};
+    use super::*;
+
+    fn link(ordinal: u64, kind: Type, key: Option<&str>) -> Link {
+        Link {
+            ordinal,
+            seq: Seq(ordinal),
+            id: EventId::parse("$0").unwrap(),
+            kind,
+            state_key: key.map(str::to_owned),
+            sender: UserId::parse("@bob:example.org").unwrap(),
+            at: Timestamp(0),
+            depth: ordinal,
+            prev: Vec::new(),
+            auth: Vec::new(),
+            hash: String::new(),
+            signature: Default::default(),
+            content: None,
+            core: None,
+            relates: Relates::default(),
+            replaces: None,
+            transaction: None,
+            read: Seq(0),
+            past: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Every visibility × where the person stood when it was said × whether they joined later.
+    #[test]
+    fn history_is_seen_as_the_specification_says() {
+        use HistoryVisibility as V;
+        use MembershipState as M;
+        let who = UserId::parse("@alice:example.org").unwrap();
+        let visibilities = [V::WorldReadable, V::Shared, V::Invited, V::Joined];
+        let stood = [M::Leave, M::Invite, M::Join, M::Ban, M::Knock];
+        let later = [
+            None,
+            Some(M::Join),
+            Some(M::Leave),
+            Some(M::Invite),
+            Some(M::Ban),
+        ];
+        for visibility in &visibilities {
+            for then in &stood {
+                for after in &later {
+                    let mut membership = vec![(2, then.clone())];
+                    membership.extend(after.clone().map(|after| (9, after)));
+                    let sight = Sight::new(who.clone(), vec![(1, visibility.clone())], membership);
+                    let sees = sight.sees(&link(5, Type::RoomMessage, None));
+                    let may = match (visibility, then, after) {
+                        (V::WorldReadable, ..) | (_, M::Join, _) => true,
+                        (V::Shared, _, after) => *after == Some(M::Join),
+                        (V::Invited, then, _) => *then == M::Invite,
+                        _ => false,
+                    };
+                    assert_eq!(sees, may, "{visibility} {then} {after:?}");
+                }
+            }
+        }
+        // Without an event it is shared.
+        let sight = Sight::new(who.clone(), Vec::new(), vec![(9, M::Join)]);
+        assert!(sight.sees(&link(5, Type::RoomMessage, None)));
+        // One's own leaving, and the event that closes the history, are seen by who might see what was before.
+        let closed = vec![(1, V::Shared), (6, V::Joined)];
+        let sight = Sight::new(
+            who.clone(),
+            closed,
+            vec![(2, M::Join), (5, M::Leave), (9, M::Join)],
+        );
+        assert!(sight.sees(&link(5, Type::RoomMember, Some(who.as_str()))));
+        assert!(!sight.sees(&link(7, Type::RoomMember, Some("@bob:example.org"))));
+        assert!(sight.sees(&link(6, Type::RoomHistoryVisibility, Some(""))));
+        assert!(!sight.sees(&link(7, Type::RoomMessage, None)));
+        assert_eq!(sight.left(), Some(u64::MAX));
+    }
+}

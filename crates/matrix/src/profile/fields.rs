@@ -86,10 +86,11 @@ async fn changed(matrix: &Arc<Matrix>, user: &str, field: String, request: Reque
     };
     let account = caller.address().clone();
     match field.as_str() {
-        "displayname" => set_name(matrix, account, &value).await,
-        "avatar_url" => set_picture(matrix, account, &value).await,
-        _ => set_field(matrix, account, field, value).await,
+        "displayname" => set_name(matrix, account, &value).await?,
+        "avatar_url" => set_picture(matrix, account, &value).await?,
+        _ => return set_field(matrix, account, field, value).await,
     }
+    Ok(matrix.rooms.person_changed(caller.address()).await?)
 }
 
 /// Appendices, "Common Namespaced Identifier Grammar".

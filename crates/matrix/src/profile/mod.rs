@@ -59,7 +59,7 @@ pub fn shown(matrix: &Matrix, person: &Address) -> Outcome<(Option<String>, Opti
 }
 
 /// The picture, by the address that the person's own client gave it, if it is still that one.
-fn picture(matrix: &Matrix, person: &Address) -> Outcome<Option<OwnedMxcUri>> {
+pub fn picture(matrix: &Matrix, person: &Address) -> Outcome<Option<OwnedMxcUri>> {
     let Some(version) = matrix.host.picture_version(person) else {
         return Ok(None);
     };

@@ -225,3 +225,92 @@ async fn a_room_made_on_irc_is_there_with_its_people_ranks_and_topic() {
     );
     assert_eq!(room.ordinal_at(kick.seq).unwrap(), kick.ordinal);
 }
+
+/// What each kind of app writes, and its whole room verified as another server would.
+#[tokio::test]
+async fn rooms_from_every_protocol_verify() {
+    let house = House::new().await;
+    let rich = Message {
+        text: "hi bob".into(),
+        html: Some("hi <b>bob</b>".into()),
+        mentions: vec![address("bob")],
+        thread: Some("t1".into()),
+        subject: Some("About".into()),
+        ..Message::default()
+    };
+    let sealed = Content::Encrypted {
+        scheme: "OMEMO".into(),
+        fallback: None,
+    };
+    for protocol in [
+        Protocol::Xmpp,
+        Protocol::Irc,
+        Protocol::Web,
+        Protocol::Matrix,
+    ] {
+        let says = |who: &'static str, to: Target, content: Content, about| {
+            let mut out = Outgoing::new(to, content, protocol);
+            out.relation = about;
+            let who = Principal::Of(address(who));
+            house.matrix.node.write(move |tx| send(tx, &who, out))
+        };
+        let about = |kind, sent: &Sent| {
+            Some(Relation {
+                kind,
+                target: Some(sent.id),
+                foreign: None,
+            })
+        };
+        let bob = || Target::Direct(address("bob"));
+        let first = says("alice", bob(), Content::Message(rich.clone()), None)
+            .await
+            .unwrap();
+        let answer = Message {
+            thread: Some("t1".into()),
+            ..Message::text("yes")
+        };
+        let reply = about(RelationKind::Reply, &first);
+        says(
+            "bob",
+            Target::Direct(address("alice")),
+            Content::Message(answer),
+            reply,
+        )
+        .await
+        .unwrap();
+        let edit = Content::Edit(Message::text("hi"));
+        says("alice", bob(), edit, about(RelationKind::Edit, &first))
+            .await
+            .unwrap();
+        house.room(first.conversation).await;
+        let gone = Content::Retraction {
+            reason: Some("typo".into()),
+        };
+        says(
+            "alice",
+            bob(),
+            gone,
+            about(RelationKind::Retraction, &first),
+        )
+        .await
+        .unwrap();
+    }
+    let carol = Target::Direct(address("carol"));
+    house.says("alice", carol, sealed).await;
+    let mut rooms = house
+        .matrix
+        .rooms
+        .of_account(&address("alice"))
+        .await
+        .unwrap();
+    rooms.sort_by_key(|place| place.room.conversation);
+    assert_eq!(rooms.len(), 2);
+    let pdus = verify::whole(&house, &rooms[0].room, 8).await;
+    let threaded = pdus
+        .iter()
+        .filter(|pdu| pdu.says("m.relates_to")["rel_type"] == "m.thread");
+    assert!(threaded.count() >= 4);
+    let pdus = verify::whole(&house, &rooms[1].room, 0).await;
+    let notice = pdus.last().unwrap().says("body");
+    assert!(notice.as_str().unwrap().contains("OMEMO"), "{notice}");
+}
