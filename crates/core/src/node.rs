@@ -438,8 +438,9 @@ impl Node {
     }
 
     /// Everything up to this seq is committed, and what its writes do after the commit is done: readers of what those
-    /// keep in memory have missed nothing.
+    /// keep in memory have missed nothing. Who is woken by such a write and asks then is told of it.
     pub fn announced(&self) -> Seq {
+        let _announcing = self.shared.live.read();
         Seq(self.shared.announced.load(Ordering::Acquire))
     }
 

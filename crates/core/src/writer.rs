@@ -162,8 +162,9 @@ fn announce(shared: &Shared, posts: Vec<Post>, upto: Seq) {
                 Post::Answer(answer) => answers.push(answer),
             }
         }
+        // Before the lock is given back: who was woken by a post and asks how far this is waits for it.
+        shared.announced(upto);
     }
-    shared.announced(upto);
     for answer in answers {
         answer(Ok(()));
     }

@@ -13,7 +13,8 @@ use crate::fault::Fault;
 use crate::routes::Table;
 use crate::server::Matrix;
 use crate::{
-    account_data, auth, backup, discovery, keys, media, profile, push, rooms, sync, to_device,
+    account_data, auth, backup, discovery, keys, media, presence, profile, push, receipts, rooms,
+    sync, to_device, typing,
 };
 
 /// Client-server API, "Web Browser Clients": these, for every endpoint.
@@ -45,6 +46,9 @@ pub fn table() -> Table {
     keys::routes(&mut table);
     backup::routes(&mut table);
     to_device::routes(&mut table);
+    receipts::routes(&mut table);
+    typing::routes(&mut table);
+    presence::routes(&mut table);
     table
 }
 

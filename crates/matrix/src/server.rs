@@ -44,6 +44,12 @@ pub struct Matrix {
     pub sync: crate::sync::Sync,
     /// Push rules of accounts that were asked for lately.
     pub rules: crate::push::Rules,
+    /// Unread counts of who asked lately.
+    pub unread: crate::push::Unread,
+    /// When receipts of rooms changed.
+    pub receipts: crate::receipts::Changes,
+    /// Who types for how long.
+    pub(crate) timers: crate::typing::Timers,
     /// The rooms.
     pub rooms: Arc<Rooms>,
     /// What is remembered of keys.
@@ -62,6 +68,7 @@ impl Matrix {
     ) -> Option<Arc<Self>> {
         let name = ServerName::parse(node.domains().first()?.as_str()).ok()?;
         let sync = crate::sync::Sync::new(node.now());
+        let receipts = crate::receipts::Changes::new(node.last_seq());
         let bells = Arc::new(Bells::default());
         let rooms = Rooms::new(node.clone(), name.clone(), bells.clone())
             .inspect_err(|why| tracing::error!(%why, "the rooms of Matrix can't be read"))
@@ -82,6 +89,9 @@ impl Matrix {
             media: Media::default(),
             sync,
             rules: crate::push::Rules::default(),
+            unread: crate::push::Unread::default(),
+            receipts,
+            timers: crate::typing::Timers::default(),
             rooms,
         });
         matrix.rooms.belongs_to(&matrix);
@@ -91,6 +101,7 @@ impl Matrix {
                 crate::keys::device_goes(tx, &this, device);
             }
         }));
+        crate::receipts::begin(&matrix);
         Some(matrix)
     }
 

@@ -104,6 +104,7 @@ pub async fn write_new<T: Send + 'static>(
     let id = sheet.frame.id.to_string();
     let conversation = record.conversation.to_string();
     let kept = shelf::encode(&record)?;
+    let (all, new) = (rooms.clone(), room.clone());
     let value = rooms
         .write(&room, sheet, move |tx| {
             let value = also(tx)?;
@@ -113,11 +114,12 @@ pub async fn write_new<T: Send + 'static>(
             put(names::CURRENT, &conversation, name.clone().into())?;
             put(names::ROOMS, &name, kept)?;
             put(names::ROOM_IDS, &id, name.clone().into())?;
+            // Before anybody is woken for it.
+            tx.after(move |_| drop(all.opened(&new)));
             Ok(value)
         })
         .await?;
-    rooms.opened(room.clone());
-    Ok((room, value))
+    Ok((rooms.opened(&room), value))
 }
 
 /// Who makes the room: the node's own user, or one of the pair.

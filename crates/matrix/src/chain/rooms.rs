@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use ruma::events::room::member::MembershipState;
 use ruma::signatures::Ed25519KeyPair;
 use ruma::{OwnedServerName, OwnedUserId, RoomId, UserId};
-use sammen_core::document::Owner;
+use sammen_core::document::{Document, Owner};
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, ConversationId, Convo, Domain, Node, Outcome, Refusal, Seq};
 use serde::{Deserialize, Serialize};
@@ -330,26 +330,42 @@ impl Rooms {
             let Some(last) = page.last() else { break };
             after = Some(last.key.clone());
             for document in page {
-                let stands = document.value.as_deref().and_then(shelf::decode::<Stands>);
-                let Some(stands) = stands else { continue };
-                if let Some(room) = self.by_name(&document.key)? {
-                    places.push(Place {
-                        room,
-                        membership: stands.membership,
-                        since: stands.ordinal,
-                        seq: document.version,
-                    });
-                }
+                places.extend(self.place(&document)?);
             }
         }
         Ok(places)
     }
 
-    /// The chain of a new room is there.
-    pub(crate) fn opened(&self, room: Arc<Room>) {
+    /// What an account's shelf says of a room ([`MEMBER`](super::MEMBER)); `None` for one that was forgotten. Blocking.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn place(&self, document: &Document) -> Outcome<Option<Place>> {
+        let stands = document.value.as_deref().and_then(shelf::decode::<Stands>);
+        let Some(stands) = stands else {
+            return Ok(None);
+        };
+        let room = self.by_name(&document.key)?;
+        Ok(room.map(|room| Place {
+            room,
+            membership: stands.membership,
+            since: stands.ordinal,
+            seq: document.version,
+        }))
+    }
+
+    /// Whether a conversation has a room.
+    pub fn shows(&self, conversation: ConversationId) -> bool {
+        self.current.read().contains_key(&conversation)
+    }
+
+    /// The chain of a new room is there. Returns the room that is used from now on: somebody may have found it on the
+    /// shelf already.
+    pub(crate) fn opened(&self, room: &Arc<Room>) -> Arc<Room> {
         let name = room.name().to_owned();
         self.current.write().insert(room.conversation, name.clone());
-        self.open.write().insert(name, room);
+        let mut open = self.open.write();
+        open.entry(name).or_insert_with(|| room.clone()).clone()
     }
 
     /// Commits what is on a sheet. Whoever calls holds the room's pen. `also` runs in the same batch and checks before it
@@ -367,8 +383,9 @@ impl Rooms {
         let members = self.members(&sheet);
         let first = sheet.links.first().map(|link| names::place(link.ordinal));
         let namespace = names::chain(room.name());
-        let result = self
-            .node
+        let this = self.this.upgrade().ok_or(Refusal::TryLater)?;
+        let grown = room.clone();
+        self.node
             .write(move |tx| {
                 if let Some(first) = &first
                     && tx.document(&Owner::Node, &namespace, first)?.is_some()
@@ -393,23 +410,25 @@ impl Rooms {
                 for (owner, key, value) in members {
                     tx.put_document(&owner, names::MEMBER, &key, Expect::Anything, Some(value))?;
                 }
-                Ok((versions, value))
+                // Right behind the commit, whatever becomes of who waits for it: nobody is given a token that lies
+                // behind these links without having been told of them ([`Node::announced`]).
+                tx.after(move |_| {
+                    let links = sheet.links.iter().zip(versions).map(|(link, seq)| {
+                        Arc::new(Link {
+                            seq,
+                            ..(**link).clone()
+                        })
+                    });
+                    let links: Vec<_> = links.collect();
+                    let grew = !links.is_empty();
+                    grown.publish(sheet.head.clone(), links);
+                    if grew {
+                        this.ring(&grown, &sheet);
+                    }
+                });
+                Ok(value)
             })
-            .await;
-        let (versions, value) = result?;
-        let links = sheet.links.iter().zip(versions).map(|(link, seq)| {
-            Arc::new(Link {
-                seq,
-                ..(**link).clone()
-            })
-        });
-        let links: Vec<_> = links.collect();
-        let grew = !links.is_empty();
-        room.publish(sheet.head.clone(), links);
-        if grew {
-            self.ring(room, &sheet);
-        }
-        Ok(value)
+            .await
     }
 
     /// What accounts' shelves say about the room once the sheet is written.

@@ -98,6 +98,19 @@ impl Sight {
             .any(|(_, membership)| *membership == MembershipState::Join)
     }
 
+    /// Where the person left last or was put out, for who is not in the room.
+    pub fn left_at(&self) -> Option<u64> {
+        let (at, membership) = self.membership.last()?;
+        let out = matches!(membership, MembershipState::Leave | MembershipState::Ban);
+        out.then_some(*at)
+    }
+
+    /// Whether the person was ever in the room.
+    pub fn was_joined(&self) -> bool {
+        let mut all = self.membership.iter();
+        all.any(|(_, membership)| *membership == MembershipState::Join)
+    }
+
     /// Whether the person sees anything that is sent now.
     pub fn sees_now(&self) -> bool {
         self.allows(u64::MAX)

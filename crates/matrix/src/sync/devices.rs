@@ -11,18 +11,21 @@ use ruma::presence::PresenceState;
 use sammen_core::live::{OccupantKind, Presence, Session, Show, StateChange, Typing};
 use sammen_core::ops::sessions::SignIn;
 use sammen_core::ops::{presence, rooms};
-use sammen_core::{ConversationId, Delivery, DeviceId, Protocol};
+use sammen_core::{CloseReason, ConversationId, Delivery, DeviceId, Protocol, Seq};
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::Instant;
 
 use super::lively;
 use crate::auth::Caller;
+use crate::fault::{Answer, Fault};
 use crate::server::Matrix;
 
 /// How long a session stays without a request.
 pub const IDLE: Duration = Duration::from_secs(60);
 /// How often idle ones are looked for.
 const SWEEP: Duration = Duration::from_secs(15);
+/// Members of rooms that it is remembered a device was told of.
+const TOLD: usize = 4_096;
 /// Deliveries taken at once.
 const TAKEN: usize = 256;
 
@@ -48,10 +51,41 @@ impl Default for Devices {
 pub struct Syncing {
     /// Its session.
     pub session: Arc<Session>,
+    /// It heard of all changes of presence behind this count.
+    pub began: u64,
     requests: AtomicUsize,
     last: Mutex<Instant>,
     shown: Mutex<Shown>,
     over: Notify,
+    ended: Mutex<Option<CloseReason>>,
+    told: Mutex<HashMap<(String, String), Told>>,
+}
+
+/// A member of a room that the client was told of.
+struct Told {
+    ordinal: u64,
+    /// With the answer up to here: a client that shows this token has it.
+    with: Seq,
+}
+
+impl Syncing {
+    /// Whether a member of a room has to be told to one who knows all up to `since`; then it is told with the answer up
+    /// to `now`.
+    pub fn tells(&self, room: &str, user: &str, ordinal: u64, since: Seq, now: Seq) -> bool {
+        let mut told = self.told.lock();
+        if told.len() >= TOLD {
+            told.clear();
+        }
+        let key = (room.to_owned(), user.to_owned());
+        if told
+            .get(&key)
+            .is_some_and(|t| t.ordinal == ordinal && t.with <= since)
+        {
+            return false;
+        }
+        told.insert(key, Told { ordinal, with: now });
+        true
+    }
 }
 
 /// What a device shows of its person.
@@ -70,6 +104,27 @@ impl Guard {
     /// The device's session.
     pub fn session(&self) -> &Arc<Session> {
         &self.0.session
+    }
+
+    /// The device.
+    pub fn syncing(&self) -> &Arc<Syncing> {
+        &self.0
+    }
+
+    /// Whether the device may still wait.
+    ///
+    /// # Errors
+    /// M_UNKNOWN_TOKEN once it was signed out.
+    pub fn holds(&self) -> Answer<()> {
+        match *self.0.ended.lock() {
+            Some(CloseReason::SignedOut | CloseReason::Killed) => Err(Fault::unknown_token(false)),
+            Some(CloseReason::Shutdown | CloseReason::Failed) => Err(Fault::new(
+                axum::http::StatusCode::SERVICE_UNAVAILABLE,
+                ruma::api::error::ErrorKind::Unknown,
+                "the server goes down; come again",
+            )),
+            Some(CloseReason::Replaced) | None => Ok(()),
+        }
     }
 }
 
@@ -150,10 +205,13 @@ async fn begin(matrix: &Arc<Matrix>, who: &Caller) -> Option<Arc<Syncing>> {
     });
     let syncing = Arc::new(Syncing {
         session: signed_in.ok()?.session,
+        began: matrix.sync.lively.begin(),
         requests: AtomicUsize::new(0),
         last: Mutex::new(Instant::now()),
         shown: Mutex::default(),
         over: Notify::new(),
+        ended: Mutex::default(),
+        told: Mutex::default(),
     });
     tokio::spawn(attend(matrix.clone(), syncing.clone()));
     Some(syncing)
@@ -223,7 +281,17 @@ async fn attend(matrix: Arc<Matrix>, syncing: Arc<Syncing>) {
                     matrix.sync.lively.lose();
                     matrix.bells.ring(&syncing.session.account);
                 }
-                Delivery::Closed(_) => break 'open,
+                Delivery::Closed(why) => {
+                    *syncing.ended.lock() = Some(why);
+                    break 'open;
+                }
+                // A conversation that no Matrix device has seen gets its room.
+                Delivery::Event(announced) => {
+                    let id = announced.event.conversation;
+                    if !matrix.rooms.shows(id) {
+                        matrix.bells.ring(&syncing.session.account);
+                    }
+                }
                 _ => {}
             }
         }

@@ -94,6 +94,13 @@ impl Lively {
         news
     }
 
+    /// A session begins to hear of changes: what it did not hear of before lies below this count.
+    pub fn begin(&self) -> u64 {
+        let mut inner = self.0.lock();
+        inner.count += 1;
+        inner.count
+    }
+
     /// Whether the caller has to call [`expire`](Self::expire) when the time comes that is returned.
     pub fn watch(&self, room: ConversationId) -> Option<Instant> {
         let mut inner = self.0.lock();

@@ -2,12 +2,20 @@
 
 pub mod devices;
 pub mod filters;
+mod gather;
 pub mod lively;
+mod narrow;
+pub mod places;
+mod room;
+mod summary;
 pub mod token;
+mod v3;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sammen_core::Timestamp;
+use parking_lot::Mutex;
+use sammen_core::{Address, ConversationId, Timestamp};
 
 use crate::routes::Table;
 
@@ -19,6 +27,10 @@ pub struct Sync {
     pub devices: devices::Devices,
     /// Typing and presence.
     pub lively: Arc<lively::Lively>,
+    /// Where accounts stand.
+    pub places: places::Places,
+    /// Direct conversations that are named as such.
+    named: Mutex<HashMap<Address, HashSet<ConversationId>>>,
 }
 
 impl Sync {
@@ -28,6 +40,8 @@ impl Sync {
             filters: filters::Filters::default(),
             devices: devices::Devices::default(),
             lively: Arc::new(lively::Lively::new(now)),
+            places: places::Places::default(),
+            named: Mutex::default(),
         }
     }
 }
@@ -35,4 +49,5 @@ impl Sync {
 /// The endpoints.
 pub fn routes(table: &mut Table) {
     filters::routes(table);
+    v3::routes(table);
 }

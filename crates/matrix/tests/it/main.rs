@@ -17,5 +17,6 @@ mod register;
 mod rooms;
 mod sign_in;
 mod sync_kept;
+mod sync_rooms;
 mod tokens;
 mod verify;
