@@ -79,7 +79,11 @@ async fn versions(
     _: Ask<get_supported_versions::Request>,
 ) -> Answer<get_supported_versions::Response> {
     let versions = VERSIONS.iter().map(|&v| v.to_owned()).collect();
-    Ok(get_supported_versions::Response::new(versions))
+    let mut answer = get_supported_versions::Response::new(versions);
+    // Element X and Fractal ask for it before they use it.
+    let sliding = "org.matrix.simplified_msc3575".to_owned();
+    answer.unstable_features.insert(sliding, true);
+    Ok(answer)
 }
 
 async fn well_known(State(matrix): State<Arc<Matrix>>) -> Json<Value> {

@@ -58,6 +58,39 @@ pub(super) struct Frame<'a> {
     pub data: HashMap<String, Vec<Piece>>,
 }
 
+impl<'a> Frame<'a> {
+    pub fn new(matrix: &'a Matrix, who: &'a Caller, asked: &'a Asked, now: Token) -> Answer<Self> {
+        let account = who.address();
+        let since = asked.since.map(|token| token.seq);
+        let contacts = matrix.node.contacts(account)?;
+        let read = match since {
+            Some(since) => receipts::own_changed(matrix, account, since, now.seq)?,
+            None => None,
+        };
+        let mut frame = Frame {
+            ignored: ignored::blocked(&contacts, &matrix.name),
+            known: asked
+                .since
+                .and_then(|token| matrix.sync.lively.known(token.volatile)),
+            matrix,
+            who,
+            asked,
+            since,
+            now,
+            contacts,
+            read: read
+                .map(|(rooms, marks)| (rooms.into_iter().collect(), marks.into_iter().collect())),
+            data: HashMap::new(),
+        };
+        for piece in changed(matrix.node.store(), account, ROOM, since, now.seq)? {
+            if let Some(room) = piece.room.clone() {
+                frame.data.entry(room).or_default().push(piece);
+            }
+        }
+        Ok(frame)
+    }
+}
+
 impl Frame<'_> {
     pub fn ignores(&self, user: &str) -> bool {
         self.ignored.iter().any(|ignored| ignored == user)
@@ -88,30 +121,7 @@ pub fn gather(
     let waiting = to_device::since(matrix, &who.device, from, now.seq, TO_DEVICE)?;
     // Where more waits than is told at once, all the rest is told up to the same place.
     now.seq = waiting.upto;
-    let contacts = matrix.node.contacts(account)?;
-    let read = match since {
-        Some(since) => receipts::own_changed(matrix, account, since, now.seq)?,
-        None => None,
-    };
-    let mut frame = Frame {
-        ignored: ignored::blocked(&contacts, &matrix.name),
-        known: asked
-            .since
-            .and_then(|token| matrix.sync.lively.known(token.volatile)),
-        matrix,
-        who,
-        asked,
-        since,
-        now,
-        contacts,
-        read: read.map(|(rooms, marks)| (rooms.into_iter().collect(), marks.into_iter().collect())),
-        data: HashMap::new(),
-    };
-    for piece in changed(matrix.node.store(), account, ROOM, since, now.seq)? {
-        if let Some(room) = piece.room.clone() {
-            frame.data.entry(room).or_default().push(piece);
-        }
-    }
+    let frame = Frame::new(matrix, who, asked, now)?;
     let mut answer = v3::Response::new(now.encode());
     rooms(&frame, places, &mut answer)?;
     global(&frame, &mut answer)?;

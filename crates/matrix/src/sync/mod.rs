@@ -7,6 +7,7 @@ pub mod lively;
 mod narrow;
 pub mod places;
 mod room;
+mod sliding;
 mod summary;
 pub mod token;
 mod v3;
@@ -29,6 +30,8 @@ pub struct Sync {
     pub lively: Arc<lively::Lively>,
     /// Where accounts stand.
     pub places: places::Places,
+    /// Connections of sliding sync.
+    connections: sliding::Connections,
     /// Direct conversations that are named as such.
     named: Mutex<HashMap<Address, HashSet<ConversationId>>>,
 }
@@ -41,6 +44,7 @@ impl Sync {
             devices: devices::Devices::default(),
             lively: Arc::new(lively::Lively::new(now)),
             places: places::Places::default(),
+            connections: sliding::Connections::default(),
             named: Mutex::default(),
         }
     }
@@ -50,4 +54,5 @@ impl Sync {
 pub fn routes(table: &mut Table) {
     filters::routes(table);
     v3::routes(table);
+    sliding::routes(table);
 }

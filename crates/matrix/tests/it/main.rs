@@ -18,5 +18,6 @@ mod rooms;
 mod sign_in;
 mod sync_kept;
 mod sync_rooms;
+mod sync_sliding;
 mod tokens;
 mod verify;
