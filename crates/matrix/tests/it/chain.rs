@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use sammen_core::conversation::Settings;
 use sammen_core::event::{Relation, RelationKind};
+use sammen_core::memory::MemoryStore;
 use sammen_core::ops::rooms;
 use sammen_core::ops::send::{Outgoing, Target, send};
 use sammen_core::principal::Origin;
 use sammen_core::{
     Address, Content, ConversationId, EventId, Message, Principal, Protocol, Role, Sent, Standing,
 };
-use sammen_matrix::chain::Room;
+use sammen_matrix::chain::{Direction, Room};
 
 use crate::house::{House, address};
 use crate::verify;
@@ -224,6 +225,73 @@ async fn a_room_made_on_irc_is_there_with_its_people_ranks_and_topic() {
         room.head().ordinal
     );
     assert_eq!(room.ordinal_at(kick.seq).unwrap(), kick.ordinal);
+}
+
+/// A life of a node: everything it does ends with it, and the store is free again.
+fn life<T>(store: &Arc<MemoryStore>, play: impl AsyncFnOnce(&House) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let seen = runtime.block_on(async {
+        let house = House::on(store.clone(), |_| {}).await;
+        play(&house).await
+    });
+    drop(runtime);
+    // What was handed to the writer is this life's.
+    while Arc::strong_count(store) > 1 {
+        std::thread::yield_now();
+    }
+    seen
+}
+
+#[test]
+fn a_node_that_dies_between_two_steps_writes_each_event_once() {
+    let store = Arc::new(MemoryStore::new());
+    let mut said = Vec::new();
+    let town = life(&store, async |house| {
+        let town = house.town("alice", Settings::default()).await;
+        for n in 0..250 {
+            let words = format!("early {n}");
+            let here = Target::Conversation(town);
+            house.says("alice", here, text(&words)).await;
+            said.push(words);
+        }
+        town
+    });
+    // Each life begins the chain or goes on with it, is cut short somewhere, and leaves the rest to the next.
+    let mut ids: Vec<ruma::OwnedEventId> = Vec::new();
+    for n in 0..6 {
+        life(&store, async |house| {
+            if let Some(room) = house.matrix.rooms.of(town).unwrap() {
+                let links = room.links(1..=u64::MAX, Direction::Forward, 10_000);
+                let now: Vec<_> = links.unwrap().iter().map(|l| l.id.clone()).collect();
+                assert!(now.starts_with(&ids), "what was written stays");
+                ids = now;
+            }
+            let words = format!("life {n}");
+            let here = Target::Conversation(town);
+            house.says("alice", here, text(&words)).await;
+            said.push(words);
+            let rooms = house.matrix.rooms.clone();
+            let work = tokio::spawn(async move { rooms.open(town).await.map(drop) });
+            for _ in 0..n * 40 {
+                tokio::task::yield_now().await;
+            }
+            work.abort();
+        });
+    }
+    life(&store, async |house| {
+        let room = house.room(town).await;
+        let pdus = verify::whole(house, &room, 0).await;
+        let now: Vec<_> = pdus.iter().map(|pdu| pdu.id.clone()).collect();
+        assert!(now.starts_with(&ids), "what was written stays");
+        let shown: Vec<_> = pdus
+            .iter()
+            .filter(|pdu| pdu.kind.to_string() == "m.room.message")
+            .map(|pdu| pdu.says("body").as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(shown, said);
+    });
 }
 
 /// What each kind of app writes, and its whole room verified as another server would.
