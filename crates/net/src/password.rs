@@ -2,6 +2,7 @@
 
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use precis_profiles::precis_core::{DerivedPropertyValue, FreeformClass, StringClass as _};
 use rand::{CryptoRng, Rng};
 use zeroize::Zeroizing;
 
@@ -28,7 +29,7 @@ pub enum PasswordError {
     #[error("a password has at most {MAX_BYTES} bytes")]
     TooLong,
     /// A character that OpaqueString refuses, or that apps don't agree on: those that still prepare by SASLprep (RFC 4013)
-    /// would hash something else in SCRAM. Emoji that are younger than Unicode 6.3 belong here.
+    /// would hash something else in SCRAM.
     #[error("the password holds a character that not every app can send")]
     Character,
 }
@@ -40,6 +41,34 @@ impl Prepared {
     pub fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
+}
+
+/// The profile OpaqueString (RFC 8265 §4.2) without its length rule; `None` where it refuses the text.
+///
+/// Its tables end with Unicode 6.3, and RFC 8264 §8 refuses what was unassigned then. People write with younger letters and
+/// emoji, and servers that still prepare by RFC 3920 let them pass: they stay as they are.
+pub fn opaque(text: &str) -> Option<String> {
+    let prepare = |text: &str| match text {
+        "" => Some(String::new()),
+        text => OpaqueString::enforce(text.to_owned()).ok().map(Into::into),
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_younger(*c)) {
+        let (before, behind) = rest.split_at(at);
+        out += &prepare(before)?;
+        out.push(c);
+        rest = behind.get(c.len_utf8()..)?;
+    }
+    out += &prepare(rest)?;
+    Some(out)
+}
+
+/// Assigned after the tables were made, or not yet; what would be invisible is not meant.
+fn is_younger(c: char) -> bool {
+    let invisible = matches!(c, '\u{2065}' | '\u{FFF0}'..='\u{FFF8}' | '\u{E0000}'..);
+    !invisible
+        && FreeformClass::default().get_value_from_char(c) == DerivedPropertyValue::Unassigned
 }
 
 /// Prepares what a client sent.
@@ -60,8 +89,8 @@ pub(crate) fn prepare(clear: &Secret) -> Result<Prepared, PasswordError> {
             Err(PasswordError::Character)
         };
     }
-    let prepared = OpaqueString::enforce(text).map_err(|_| PasswordError::Character)?;
-    Ok(Prepared(Zeroizing::new(prepared.into_owned())))
+    let prepared = opaque(text).ok_or(PasswordError::Character)?;
+    Ok(Prepared(Zeroizing::new(prepared)))
 }
 
 /// Whether a password does that someone wants from now on.
@@ -128,6 +157,11 @@ mod tests {
             ("Jack of \u{2666}s", "Jack of \u{2666}s"),
             ("foo\u{1680}bar", "foo bar"),
             ("a\u{30A}", "\u{E5}"),
+            // Unicode 8, 10 and 13.
+            (
+                "a\u{30A} \u{1F914}\u{2CEB0}\u{1FAD6}",
+                "\u{E5} \u{1F914}\u{2CEB0}\u{1FAD6}",
+            ),
         ] {
             assert_eq!(prepared(text).unwrap(), whole);
         }
@@ -136,6 +170,8 @@ mod tests {
             "\u{7}",
             "I\u{AD}X",
             "\u{301}\u{200B}",
+            "\u{1F914}\u{E0080}",
+            "\u{1F914}\u{FFFF}",
         ] {
             assert_eq!(prepared(text), Err(PasswordError::Character), "{text:?}");
         }

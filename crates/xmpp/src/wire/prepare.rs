@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use jid::DomainPart;
+use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
-use precis_profiles::{OpaqueString, UsernameCaseMapped};
+use sammen_net::password::opaque;
 
 use super::jid::{JidError, MOST};
 
@@ -45,9 +46,7 @@ pub fn resource(text: &str) -> Result<Cow<'_, str>, JidError> {
         }
         text.into()
     } else {
-        stable(text, |text| {
-            OpaqueString::enforce(text.to_owned()).map_err(|_| JidError)
-        })?
+        stable(text, |text| opaque(text).map(Cow::Owned).ok_or(JidError))?
     };
     if done.is_empty() || done.len() > MOST {
         return Err(JidError);
