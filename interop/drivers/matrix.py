@@ -179,12 +179,14 @@ class MatrixPerson(Person):
         return ident
 
     def accepts(self, where: str) -> str:
-        """Enter a room that one was invited to."""
-        room = self.sees("invited", where=where).more["room"]
-        self.joins(room)
-        if room in self.direct:
-            self._marks_direct(room, self.direct[room])
-        return room
+        """Enter a room that one was invited to. (On the node a direct conversation of two who may speak is simply there.)"""
+        room = self.waits(f"an invitation to {where}", lambda: self.room(where) or [s.more["room"] for s in self.find("invited", where=where)])
+        if isinstance(room, str):
+            return room
+        self.joins(room[0])
+        if room[0] in self.direct:
+            self._marks_direct(room[0], self.direct[room[0]])
+        return room[0]
 
     def makes_room(self, room: str, public: bool = True, **more) -> str:
         """A room of one's own: `#garden` gets this alias."""

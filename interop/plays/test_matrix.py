@@ -94,7 +94,7 @@ def test_everybody_in_town(matrixnode, cast):
         for person in people:
             if person is not speaker or person in (nio, element):
                 person.hears(text, where="#town", who=speaker.name)
-    for person in people:
+    for person in people[:-1]:
         person.heard_once(text)
 
 
@@ -243,6 +243,8 @@ def test_typing(pair, names):
 
 def test_read(pair, names):
     alice, bob = pair
+    if isinstance(bob, RawIrc) and names[0] == "#town":
+        pytest.skip("MARKREAD in a channel is for the reader's own devices")
     mine, theirs = said(pair, names)
     bob.marks_read(theirs)
     alice.sees("read", to=mine.id, who="bob", where=names[0])
