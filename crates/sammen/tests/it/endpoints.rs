@@ -16,7 +16,9 @@ fn row(line: &str) -> Option<[&str; 4]> {
 
 /// Whether an endpoint of the code is the one that the page names. What is fixed there may be a variable here.
 fn is(endpoint: &Endpoint, method: &str, path: &str) -> bool {
-    let (code, page) = (endpoint.path.split('/'), path.split('/'));
+    // An empty last part (the state key of `…/state/{type}/`) is none.
+    let code = endpoint.path.trim_end_matches('/').split('/');
+    let page = path.trim_end_matches('/').split('/');
     endpoint.method.as_str() == method
         && code.clone().count() == page.clone().count()
         && code.zip(page).all(|(c, p)| c == p || c.starts_with('{'))
