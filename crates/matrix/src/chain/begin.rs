@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ruma::events::TimelineEventType as Type;
 use ruma::{OwnedUserId, RoomId, RoomVersionId, UserId};
+use sammen_core::conversation::Binding;
 use sammen_core::document::Owner;
 use sammen_core::tx::Expect;
 use sammen_core::{ConversationId, Convo, EventId, Outcome, Refusal, Timestamp};
@@ -146,6 +147,11 @@ fn drafts(rooms: &Rooms, convo: &Convo, creator: &UserId, at: Timestamp) -> Vec<
             "",
             json!({ "guest_access": "forbidden" }),
         ));
+        // With the first events, so that nobody sees the room without it and speaks in the clear.
+        if convo.conversation.settings.binding == Binding::Bound("Megolm".into()) {
+            let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+            drafts.push(state(Type::RoomEncryption, "", content));
+        }
     };
     let Some((a, b)) = convo.conversation.pair() else {
         let own = json!({ "membership": "join", "displayname": "Sammen" });

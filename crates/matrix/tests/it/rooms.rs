@@ -318,6 +318,16 @@ async fn a_direct_chat_is_the_conversation_that_the_two_have_already() {
         .get(&alice, &format!("rooms/{sealed}/state/m.room.encryption/"))
         .await;
     assert_eq!(state, algorithm);
+    // It stands before anybody else comes in, so that no app ever sees the room without it and speaks in the clear.
+    let page = house
+        .get(&alice, &format!("rooms/{sealed}/messages?dir=f&limit=50"))
+        .await;
+    let order = page["chunk"].as_array().unwrap();
+    let at = |kind: &str, key: &str| {
+        let fits = |e: &Value| e["type"] == kind && e["state_key"] == key;
+        order.iter().position(fits).unwrap()
+    };
+    assert!(at("m.room.encryption", "") < at("m.room.member", "@bob:example.org"));
     let path = format!("rooms/{sealed}/send/m.room.encrypted/e1");
     let cipher =
         json!({ "algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "x", "session_id": "y" });
