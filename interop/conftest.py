@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +31,7 @@ def places(*names: str):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
-        if {"node", "matrixnode", "serves"} & set(getattr(item, "fixturenames", ())):
+        if {"node", "node", "serves"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.sammen)
 
 
@@ -61,26 +58,7 @@ def matrix(request):
     """A place with Matrix: Synapse where SYNAPSE names it, and the node."""
     for place in _at(request.param):
         request.node.people = [*getattr(request.node, "people", []), place]
-        _has_endpoints(place)
         yield place
-
-
-def _has_endpoints(place) -> None:
-    """While the node's Matrix side is being built: what is missing is named, and the play runs as soon as it is there."""
-    for method, path in (("GET", "/_matrix/client/v3/sync"), ("POST", "/_matrix/client/v3/createRoom")):
-        request = urllib.request.Request(place.http.rstrip("/") + path, b"{}" if method == "POST" else None, method=method)
-        try:
-            urllib.request.urlopen(request, context=place.tls(), timeout=30)
-        except urllib.error.HTTPError as why:
-            if json.loads(why.read() or b"{}").get("errcode") == "M_UNRECOGNIZED":
-                pytest.xfail(f"the node has no {path} yet")
-
-
-@pytest.fixture
-def matrixnode(node):
-    """A node whose Matrix side has rooms."""
-    _has_endpoints(node)
-    return node
 
 
 @pytest.fixture

@@ -81,9 +81,9 @@ def test_a_file_and_its_thumbnail(node, cast, client):
 # Together.
 
 
-def test_everybody_in_town(matrixnode, cast):
+def test_everybody_in_town(node, cast):
     """matrix-nio, Element's engine, slixmpp, Profanity and WeeChat in one room: what one says, each other hears once."""
-    node = matrixnode
+    node = node
     nio, element = cast(Nio, node, "alice"), cast(MatrixJs, node, "bob")
     slixmpp, profanity, weechat = cast(Slixmpp, node, "alice", "two"), cast(Profanity, node, "bob", "three"), cast(Weechat, node, "bob")
     people = [nio, element, slixmpp, profanity, weechat]
@@ -99,9 +99,9 @@ def test_everybody_in_town(matrixnode, cast):
 
 
 @EACH
-def test_history_from_before(matrixnode, cast, client):
+def test_history_from_before(node, cast, client):
     """Who comes by Matrix finds what was said on XMPP and IRC before, in order, each with its author."""
-    alice, bob = cast(Slixmpp, matrixnode, "alice"), cast(RawIrc, matrixnode, "bob")
+    alice, bob = cast(Slixmpp, node, "alice"), cast(RawIrc, node, "bob")
     alice.joins("#town")
     bob.joins("#town")
     said = []
@@ -109,7 +109,7 @@ def test_history_from_before(matrixnode, cast, client):
         speaker, other = ((alice, bob), (bob, alice))[n % 2]
         said.append((speaker.name, speaker.says("#town", words(f"{n}")).text))
         other.hears(said[-1][1])
-    element = cast(client, matrixnode, "alice", "element")
+    element = cast(client, node, "alice", "element")
     element.joins("#town")
     found = [(s.who, s.text) for s in element.history("#town", page=3) if s.kind == "message"]
     assert found == said
@@ -125,11 +125,11 @@ def names(request):
 
 
 @pytest.fixture(params=[Slixmpp, RawIrc], ids=lambda d: d.program)
-def pair(request, matrixnode, cast, names):
+def pair(request, node, cast, names):
     """alice in Element's engine, bob on XMPP or IRC."""
-    befriend(matrixnode, "alice", "bob")
-    bob = cast(request.param, matrixnode, "bob")
-    alice = cast(MatrixJs, matrixnode, "alice")
+    befriend(node, "alice", "bob")
+    bob = cast(request.param, node, "bob")
+    alice = cast(MatrixJs, node, "alice")
     if names[0] == "#town":
         bob.joins("#town")
         alice.joins("#town")
@@ -250,7 +250,7 @@ def test_read(pair, names):
     alice.sees("read", to=mine.id, who="bob", where=names[0])
 
 
-def test_file(pair, names, matrixnode):
+def test_file(pair, names, node):
     """A file from Element is a link of the node's own for everybody else, and a file from XMPP is one in Element."""
     alice, bob = pair
     content = words("what was written").encode()
@@ -279,8 +279,8 @@ def test_presence(pair, names):
 
 
 @pytest.mark.parametrize("guest", [Slixmpp, RawIrc, Nio], ids=lambda d: d.program)
-def test_a_room_made_in_element(matrixnode, cast, guest):
-    alice, bob = cast(MatrixJs, matrixnode, "alice"), cast(guest, matrixnode, "bob")
+def test_a_room_made_in_element(node, cast, guest):
+    alice, bob = cast(MatrixJs, node, "alice"), cast(guest, node, "bob")
     alice.makes_room("#garden")
     bob.joins("#garden")
     alice.sees("join", who="bob", where="#garden")
@@ -293,8 +293,8 @@ def test_a_room_made_in_element(matrixnode, cast, guest):
 
 
 @EACH
-def test_private_room_by_invitation(matrixnode, cast, client):
-    alice, bob = cast(client, matrixnode, "alice"), cast(Nio if client is MatrixJs else MatrixJs, matrixnode, "bob")
+def test_private_room_by_invitation(node, cast, client):
+    alice, bob = cast(client, node, "alice"), cast(Nio if client is MatrixJs else MatrixJs, node, "bob")
     room = alice.makes_room("#cellar", public=False)
     with pytest.raises(Refused, match="M_FORBIDDEN"):
         bob.does("join", room=room)
@@ -309,11 +309,11 @@ def test_private_room_by_invitation(matrixnode, cast, client):
         alice.invites("#cellar", "bob")
 
 
-def test_an_encrypted_room_shows_elsewhere_as_a_notice(matrixnode, cast):
+def test_an_encrypted_room_shows_elsewhere_as_a_notice(node, cast):
     """Between Matrix devices the node can't read; on XMPP and IRC a notice says so, and plain text from there is refused."""
-    befriend(matrixnode, "alice", "bob")
-    alice, bob = cast(MatrixJs, matrixnode, "alice"), cast(Nio, matrixnode, "bob")
-    on_xmpp = cast(Slixmpp, matrixnode, "bob", "xmpp")
+    befriend(node, "alice", "bob")
+    alice, bob = cast(MatrixJs, node, "alice"), cast(Nio, node, "bob")
+    on_xmpp = cast(Slixmpp, node, "bob", "xmpp")
     alice.makes_direct("bob", encrypted=True)
     bob.accepts("alice")
     alice.sees("join", who="bob")
@@ -328,9 +328,9 @@ def test_an_encrypted_room_shows_elsewhere_as_a_notice(matrixnode, cast):
     assert text not in stored and back not in stored
 
 
-def test_everything_survives_a_kill(matrixnode, cast):
+def test_everything_survives_a_kill(node, cast):
     """Senders and syncers go on by themselves after `kill -9`: each message once, in order, under the same ids."""
-    node = matrixnode
+    node = node
     alice, bob, carla = cast(MatrixJs, node, "alice"), cast(Nio, node, "bob"), cast(Slixmpp, node, "bob", "xmpp")
     for person in (alice, bob, carla):
         person.joins("#town")
@@ -354,13 +354,13 @@ def test_everything_survives_a_kill(matrixnode, cast):
             assert len([s for s in reader.history("#town") if s.text == one.text]) == 1
 
 
-def test_a_transaction_counts_once_over_a_kill(matrixnode, cast):
-    alice = cast(Nio, matrixnode, "alice")
+def test_a_transaction_counts_once_over_a_kill(node, cast):
+    alice = cast(Nio, node, "alice")
     room = alice.joins("#town")
     text = words("once")
     content = {"msgtype": "m.text", "body": text}
     first = alice.does("send", room=room, type="m.room.message", content=content, txn="t1")
-    matrixnode.kill9()
-    matrixnode.restart()
+    node.kill9()
+    node.restart()
     assert alice.does("send", room=room, type="m.room.message", content=content, txn="t1") == first
     assert len([s for s in alice.history("#town") if s.text == text]) == 1

@@ -45,8 +45,8 @@ class Device:
                 threading.Event().wait(0.05)
 
 
-def test_messages_for_a_device_come_once_and_in_order_over_kills(matrixnode):
-    node, count = matrixnode, 300
+def test_messages_for_a_device_come_once_and_in_order_over_kills(node):
+    node, count = node, 300
     alice, bob = Device(node, "alice", "APHONE"), Device(node, "bob", "BPHONE")
     user = "@bob:" + node.domain
     got: list[int] = []
@@ -83,8 +83,8 @@ def test_messages_for_a_device_come_once_and_in_order_over_kills(matrixnode):
     assert got == list(range(count))
 
 
-def test_a_hundred_who_claim_at_once_get_a_hundred_keys(matrixnode):
-    node = matrixnode
+def test_a_hundred_who_claim_at_once_get_a_hundred_keys(node):
+    node = node
     alice, bob = Device(node, "alice", "APHONE"), Device(node, "bob", "BPHONE")
     user = "@bob:" + node.domain
     keys = {f"signed_curve25519:{n:03}": {"key": f"key{n}", "signatures": {}} for n in range(100)}
