@@ -14,7 +14,6 @@
 //!    ├── to_device/     messages for devices
 //!    └── backup/        keys that clients encrypted for their later devices
 //! chain/                rooms: conversations of core as chains of PDUs; translate/ their words
-//! host.rs               people's pictures, which the binary knows how to get
 //! server.rs, bell.rs    what all requests share, and what wakes those that wait
 //! names.rs              core's addresses as Matrix ids, and back
 //! shelf.rs              this crate's documents
@@ -40,7 +39,6 @@ mod discovery;
 pub mod extract;
 pub mod fault;
 mod fields;
-mod host;
 pub mod http;
 mod json;
 pub mod keys;
@@ -63,6 +61,5 @@ pub mod translate;
 mod typing;
 
 pub use config::Config;
-pub use host::{Host, NoHost};
 pub use rates::Limits;
 pub use server::Matrix;

@@ -6,6 +6,7 @@ use ruma::{OwnedServerName, ServerName};
 use sammen_core::setting::Setting;
 use sammen_core::tx::Tx;
 use sammen_core::{Address, Domain, Node};
+use sammen_net::Pictures;
 use sammen_net::accounts::Accounts;
 
 use crate::auth::Auth;
@@ -13,7 +14,6 @@ use crate::bell::Bells;
 use crate::chain::Rooms;
 use crate::config::Config;
 use crate::fault::{Answer, Fault};
-use crate::host::Host;
 use crate::keys::Keys;
 use crate::media::Media;
 use crate::to_device::Queues;
@@ -37,7 +37,7 @@ pub struct Matrix {
     /// Tokens that tell others who somebody is.
     pub(crate) open_id: crate::discovery::OpenId,
     /// Who keeps people's pictures.
-    pub host: Arc<dyn Host>,
+    pub host: Arc<dyn Pictures>,
     /// What requests about files share.
     pub media: Media,
     /// What syncing keeps in memory.
@@ -64,7 +64,7 @@ impl Matrix {
         node: Node,
         accounts: Arc<Accounts>,
         config: Config,
-        host: Arc<dyn Host>,
+        host: Arc<dyn Pictures>,
     ) -> Option<Arc<Self>> {
         let name = ServerName::parse(node.domains().first()?.as_str()).ok()?;
         let sync = crate::sync::Sync::new(node.now());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sammen_core::network::BoxFuture;
 use sammen_core::{Address, Outcome};
+use sammen_net::Pictures;
 use sammen_web::Host;
 use sammen_web::types::{Check, Storage};
 
@@ -86,25 +87,9 @@ impl Host for NodeHost {
         };
         vec![certificates, folder]
     }
-
-    fn picture_version(&self, account: &Address) -> Option<String> {
-        sammen_xmpp::pictures::version(&self.xmpp, account)
-    }
-
-    fn picture(&self, account: &Address) -> Outcome<Option<(String, Bytes)>> {
-        sammen_xmpp::pictures::get(&self.xmpp, account)
-    }
-
-    fn set_picture<'a>(
-        &'a self,
-        account: &'a Address,
-        picture: Option<(String, Bytes)>,
-    ) -> BoxFuture<'a, Outcome<()>> {
-        Box::pin(sammen_xmpp::pictures::set(&self.xmpp, account, picture))
-    }
 }
 
-impl sammen_matrix::Host for NodeHost {
+impl Pictures for NodeHost {
     fn picture_version(&self, account: &Address) -> Option<String> {
         sammen_xmpp::pictures::version(&self.xmpp, account)
     }

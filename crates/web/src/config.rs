@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sammen_core::network::BoxFuture;
 use sammen_core::{Address, Outcome};
+use sammen_net::{NoPictures, Pictures};
 
 use crate::types::{Check, Storage};
 
@@ -52,22 +53,11 @@ impl Config {
 }
 
 /// What only the binary knows. Calls may block: they are made on blocking threads.
-pub trait Host: Send + Sync + 'static {
+pub trait Host: Pictures {
     /// How the disk is used, without [`Storage::largest`].
     fn storage(&self) -> Storage;
     /// What is well and what is not.
     fn health(&self) -> Vec<Check>;
-    /// What tells one picture of an account from the next; `None` where there is none.
-    fn picture_version(&self, account: &Address) -> Option<String>;
-    /// Media type and bytes of an account's picture.
-    fn picture(&self, account: &Address) -> Outcome<Option<(String, Bytes)>>;
-    /// Sets an account's picture, for every protocol; `None` takes it away. The media type is one of PNG, JPEG, GIF
-    /// and WebP, and the bytes are of that type.
-    fn set_picture<'a>(
-        &'a self,
-        account: &'a Address,
-        picture: Option<(String, Bytes)>,
-    ) -> BoxFuture<'a, Outcome<()>>;
 }
 
 /// A host that knows nothing, for tests and nodes without a disk.
@@ -88,21 +78,23 @@ impl Host for NoHost {
     fn health(&self) -> Vec<Check> {
         Vec::new()
     }
+}
 
-    fn picture_version(&self, _: &Address) -> Option<String> {
-        None
+impl Pictures for NoHost {
+    fn picture_version(&self, account: &Address) -> Option<String> {
+        NoPictures.picture_version(account)
     }
 
-    fn picture(&self, _: &Address) -> Outcome<Option<(String, Bytes)>> {
-        Ok(None)
+    fn picture(&self, account: &Address) -> Outcome<Option<(String, Bytes)>> {
+        NoPictures.picture(account)
     }
 
     fn set_picture<'a>(
         &'a self,
-        _: &'a Address,
-        _: Option<(String, Bytes)>,
+        account: &'a Address,
+        picture: Option<(String, Bytes)>,
     ) -> BoxFuture<'a, Outcome<()>> {
-        Box::pin(std::future::ready(Err(sammen_core::Refusal::TryLater)))
+        NoPictures.set_picture(account, picture)
     }
 }
 

@@ -110,6 +110,21 @@ pub fn sorry(status: StatusCode, text: &str) -> Response<Body> {
     Page::new(status, "Sign in", content).answer()
 }
 
+/// What is asked about is no longer waited for.
+pub fn over() -> Response<Body> {
+    sorry(
+        StatusCode::NOT_FOUND,
+        "This took too long, or was done before.",
+    )
+}
+
+const OFTEN: &str = "That was too often. Wait a little.";
+
+/// Who guesses waits.
+pub fn too_often() -> Response<Body> {
+    sorry(StatusCode::TOO_MANY_REQUESTS, OFTEN)
+}
+
 impl Back {
     /// Sends the person back with these.
     fn with(&self, pairs: &[(&str, &str)]) -> Response<Body> {
@@ -155,10 +170,7 @@ async fn show(
 ) -> Response<Body> {
     let peer = peer.as_ref().map(|Extension(peer)| peer.as_ref());
     if matrix.auth.rates.stranger(peer).is_err() {
-        return sorry(
-            StatusCode::TOO_MANY_REQUESTS,
-            "That was too often. Wait a little.",
-        );
+        return too_often();
     }
     let Ok(Query(asked)) = asked else {
         return sorry(StatusCode::BAD_REQUEST, "The app asked for something odd.");
@@ -262,7 +274,7 @@ pub fn why(refused: LoginRefused) -> &'static str {
     match refused {
         LoginRefused::Wrong => "Name or password are wrong.",
         LoginRefused::Disabled => "This account is locked.",
-        LoginRefused::Throttled(_) => "That was too often. Wait a little.",
+        LoginRefused::Throttled(_) => OFTEN,
         LoginRefused::TryLater => "That can't be said now. Try again in a little while.",
     }
 }
@@ -273,12 +285,6 @@ async fn take(
     headers: HeaderMap,
     typed: Result<Form<Typed>, FormRejection>,
 ) -> Response<Body> {
-    let over = || {
-        sorry(
-            StatusCode::NOT_FOUND,
-            "This took too long, or was done before.",
-        )
-    };
     let Ok(Form(typed)) = typed else {
         return over();
     };
@@ -287,10 +293,7 @@ async fn take(
     }
     let peer = peer.as_ref().map(|Extension(peer)| peer.as_ref());
     if matrix.auth.rates.stranger(peer).is_err() {
-        return sorry(
-            StatusCode::TOO_MANY_REQUESTS,
-            "That was too often. Wait a little.",
-        );
+        return too_often();
     }
     let (secret, now) = (Secret::new(typed.wish), matrix.node.now());
     // Taken out while the password is looked at: what was let in once is not let in twice.

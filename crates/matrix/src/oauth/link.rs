@@ -14,7 +14,7 @@ use sammen_net::{Peer, Secret};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::authorize::{question, sorry, why};
+use super::authorize::{over, question, too_often, why};
 use super::clients::{self, Client};
 use super::metadata::{DEVICE, DEVICE_CODE, LINK as PAGE};
 use super::scope::Scope;
@@ -231,10 +231,7 @@ async fn show(
     let peer = peer.as_ref().map(|Extension(peer)| peer.as_ref());
     // Guessing letters is slow.
     if matrix.auth.rates.stranger(peer).is_err() {
-        return sorry(
-            StatusCode::TOO_MANY_REQUESTS,
-            "That was too often. Wait a little.",
-        );
+        return too_often();
     }
     let typed = shown
         .map(|Query(shown)| shown.user_code)
@@ -252,21 +249,12 @@ async fn take(
     headers: HeaderMap,
     typed: Result<Form<Typed>, FormRejection>,
 ) -> Response<Body> {
-    let over = || {
-        sorry(
-            StatusCode::NOT_FOUND,
-            "This took too long, or was done before.",
-        )
-    };
     let Ok(Form(typed)) = typed else {
         return over();
     };
     let peer = peer.as_ref().map(|Extension(peer)| peer.as_ref());
     if matrix.auth.rates.stranger(peer).is_err() {
-        return sorry(
-            StatusCode::TOO_MANY_REQUESTS,
-            "That was too often. Wait a little.",
-        );
+        return too_often();
     }
     let (letters, now) = (plain(&typed.user_code), matrix.node.now());
     let Some(client) = behind(&matrix, &letters).filter(|_| same_origin(&headers, &matrix.base()))

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use sammen_core::memory::MemoryStore;
 use sammen_core::{Address, Clock, Domain, Name, Node, Options, SystemClock, Timestamp};
-use sammen_matrix::{Config, Matrix, NoHost, http};
+use sammen_matrix::{Config, Matrix, http};
+use sammen_net::NoPictures;
 use sammen_net::accounts::Accounts;
 use sammen_net::credentials::Iterations;
 use sammen_net::{Rate, ThrottleConfig};
@@ -113,7 +114,7 @@ impl House {
             ..Config::default()
         };
         change(&mut config);
-        let matrix = Matrix::new(node, accounts, config, Arc::new(NoHost)).unwrap();
+        let matrix = Matrix::new(node, accounts, config, Arc::new(NoPictures)).unwrap();
         Self {
             clock,
             router: http::router(matrix.clone()),

@@ -303,10 +303,16 @@ impl Flow {
                 }
             }
             if (pipe.is_empty() || sent.waiting() >= UNACKED) && sent.asks() {
-                if counted {
-                    let _ = link.queue(Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>"));
+                let asked = if counted {
+                    let question = Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>");
+                    link.queue(question).is_ok()
                 } else {
                     self.barrier = self.ask();
+                    self.barrier.is_some()
+                };
+                if !asked {
+                    let sent = self.unacked.as_mut().unwrap_or(&mut self.unsure);
+                    sent.not_asked();
                 }
             }
         }

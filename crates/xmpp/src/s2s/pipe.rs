@@ -169,6 +169,11 @@ impl Unacked {
         !self.items.is_empty() && !std::mem::replace(&mut self.asked, true)
     }
 
+    /// The question did not go out: it is due again.
+    pub fn not_asked(&mut self) {
+        self.asked = false;
+    }
+
     /// What an acknowledgement of everything sent so far would say.
     pub fn all(&self) -> u32 {
         let waiting = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
@@ -227,6 +232,8 @@ mod tests {
         let (two, mut second) = item("<b/>");
         unacked.sent(one);
         assert!(unacked.asks() && !unacked.asks(), "one question at a time");
+        unacked.not_asked();
+        assert!(unacked.asks() && !unacked.asks(), "until one went out");
         unacked.sent(two);
         assert_eq!(unacked.acked(1), Ok(()));
         assert_eq!((first.try_recv(), unacked.waiting()), (Ok(Ok(())), 1));

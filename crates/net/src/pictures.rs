@@ -1,11 +1,11 @@
-//! What the Matrix side has to ask of the binary: people's pictures, which another protocol keeps.
+//! People's pictures, which one protocol keeps and the others show.
 
 use bytes::Bytes;
 use sammen_core::network::BoxFuture;
 use sammen_core::{Address, Outcome};
 
 /// Who keeps the pictures of people.
-pub trait Host: Send + Sync {
+pub trait Pictures: Send + Sync + 'static {
     /// What tells one picture of an account from the next: letters and digits. Blocking.
     fn picture_version(&self, account: &Address) -> Option<String>;
 
@@ -15,7 +15,8 @@ pub trait Host: Send + Sync {
     /// When the store can't be read.
     fn picture(&self, account: &Address) -> Outcome<Option<(String, Bytes)>>;
 
-    /// Sets the picture; `None` takes it away.
+    /// Sets the picture, for every protocol; `None` takes it away. The media type is one of PNG, JPEG, GIF and WebP, and
+    /// the bytes are of that type.
     ///
     /// # Errors
     /// When it does not fit.
@@ -26,10 +27,11 @@ pub trait Host: Send + Sync {
     ) -> BoxFuture<'a, Outcome<()>>;
 }
 
-/// Nobody has a picture.
-pub struct NoHost;
+/// Nobody has a picture: for tests and nodes without XMPP.
+#[derive(Debug, Default)]
+pub struct NoPictures;
 
-impl Host for NoHost {
+impl Pictures for NoPictures {
     fn picture_version(&self, _: &Address) -> Option<String> {
         None
     }
