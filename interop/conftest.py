@@ -31,7 +31,7 @@ def places(*names: str):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
-        if {"node", "node", "serves"} & set(getattr(item, "fixturenames", ())):
+        if {"node", "serves"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.sammen)
 
 

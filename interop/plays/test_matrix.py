@@ -83,19 +83,23 @@ def test_a_file_and_its_thumbnail(node, cast, client):
 
 def test_everybody_in_town(node, cast):
     """matrix-nio, Element's engine, slixmpp, Profanity and WeeChat in one room: what one says, each other hears once."""
-    node = node
     nio, element = cast(Nio, node, "alice"), cast(MatrixJs, node, "bob")
     slixmpp, profanity, weechat = cast(Slixmpp, node, "alice", "two"), cast(Profanity, node, "bob", "three"), cast(Weechat, node, "bob")
     people = [nio, element, slixmpp, profanity, weechat]
     for person in people:
         person.joins("#town")
-    for speaker in people:
+    said = []
+    for speaker in [*people, nio]:
         speaker.says("#town", text := words(f"from {speaker.program}"))
+        said.append((speaker, text))
         for person in people:
             if person is not speaker or person in (nio, element):
                 person.hears(text, where="#town", who=speaker.name)
-    for person in people[:-1]:
-        person.heard_once(text)
+    # The last one is the fence.
+    for speaker, text in said[:-1]:
+        for person in people:
+            if person is not speaker or person in (nio, element):
+                person.heard_once(text)
 
 
 @EACH
@@ -309,8 +313,8 @@ def test_private_room_by_invitation(node, cast, client):
         alice.invites("#cellar", "bob")
 
 
-def test_an_encrypted_room_shows_elsewhere_as_a_notice(node, cast):
-    """Between Matrix devices the node can't read; on XMPP and IRC a notice says so, and plain text from there is refused."""
+def test_an_encrypted_conversation_is_read_nowhere_else(node, cast):
+    """Between Matrix devices the node can't read, so no other app of theirs is ever shown it, nor finds it in an archive."""
     befriend(node, "alice", "bob")
     alice, bob = cast(MatrixJs, node, "alice"), cast(Nio, node, "bob")
     on_xmpp = cast(Slixmpp, node, "bob", "xmpp")
@@ -330,7 +334,6 @@ def test_an_encrypted_room_shows_elsewhere_as_a_notice(node, cast):
 
 def test_everything_survives_a_kill(node, cast):
     """Senders and syncers go on by themselves after `kill -9`: each message once, in order, under the same ids."""
-    node = node
     alice, bob, carla = cast(MatrixJs, node, "alice"), cast(Nio, node, "bob"), cast(Slixmpp, node, "bob", "xmpp")
     for person in (alice, bob, carla):
         person.joins("#town")

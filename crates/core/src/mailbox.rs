@@ -93,6 +93,13 @@ pub struct Mailbox {
     queue: Mutex<Queue>,
 }
 
+impl Delivery {
+    /// Whether it is what a person says in a room.
+    pub fn is_said(&self) -> bool {
+        matches!(self, Delivery::Event(announced) if is_said(announced))
+    }
+}
+
 /// What a person says in a room.
 fn is_said(announced: &Announced) -> bool {
     matches!(announced.event.content, Content::Message(_)) && announced.convo.is_room()

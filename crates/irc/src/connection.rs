@@ -94,7 +94,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             Next::Turn(Turn::Closed) => return Ok(()),
             Next::Turn(Turn::Room) => {}
             Next::Inbox => {
-                wait.gathering.begin(inbox.len());
+                wait.gathering
+                    .begin(inbox.iter().filter(|d| d.is_said()).count());
                 session.accept(&mut inbox);
                 session.work().await;
             }

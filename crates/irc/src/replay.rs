@@ -66,10 +66,11 @@ pub(crate) async fn come_back(s: &mut Session, seq: Seq) {
     if let Err(refusal) = told {
         return s.close(&refusal.to_string());
     }
-    enter(s, rooms.clone()).await;
+    // What is said in a room before the session is in comes to no mailbox.
+    let entered = enter(s, rooms.clone()).await.max(seq);
     let after = s.me().device.cursor;
-    if !s.has(Cap::Chathistory) && after < seq {
-        missed(s, rooms, after, seq).await;
+    if !s.has(Cap::Chathistory) && after < entered {
+        missed(s, rooms, after, seq, entered).await;
     }
     let me = s.me_mut();
     me.cursor = me.cursor.max(seq);
@@ -95,10 +96,12 @@ fn questions(s: &mut Session) {
     }
 }
 
-/// Brings the session into rooms of which its account is a member, and shows them.
-pub(crate) async fn enter(s: &mut Session, rooms: Vec<ConversationId>) {
+/// Brings the session into rooms of which its account is a member, and shows them. Returns up to where what was said in
+/// them is history to the session.
+pub(crate) async fn enter(s: &mut Session, rooms: Vec<ConversationId>) -> Seq {
+    let mut upto = Seq(0);
     if rooms.is_empty() {
-        return;
+        return upto;
     }
     let (account, id) = (s.account(), s.id());
     let shown = presence(s.me().away.as_deref());
@@ -115,11 +118,13 @@ pub(crate) async fn enter(s: &mut Session, rooms: Vec<ConversationId>) {
     match written.await {
         Ok(entrances) => {
             for entrance in entrances {
+                upto = upto.max(entrance.entered.seq);
                 show(s, &entrance).await;
             }
         }
         Err(refusal) => s.notice(&format!("Your rooms could not be entered: {refusal}")),
     }
+    upto
 }
 
 /// Enters inside a write.
@@ -156,15 +161,17 @@ pub(crate) async fn show(s: &mut Session, entrance: &Entrance) {
             }
         });
     }
+    // It is in already: what waits in its mailbox is not history, and it was told of the room as it was.
+    if s.me().rooms.contains_key(&convo.id()) {
+        return;
+    }
     let channel = s.server.names.channel(room);
     let inside = Inside {
         since: entrance.entered.seq,
         shown: convo.clone(),
         channel: channel.clone(),
     };
-    if s.me_mut().rooms.insert(convo.id(), inside).is_some() {
-        return;
-    }
+    s.me_mut().rooms.insert(convo.id(), inside);
     appear(s, convo, &channel, entrance.read);
     crate::commands::metadata::entered(s, convo).await;
 }
@@ -190,8 +197,9 @@ pub(crate) fn appear(
     }
 }
 
-/// Messages since the device was here last, for clients that can't ask for them.
-async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, upto: Seq) {
+/// Messages since the device was here last, for clients that can't ask for them: direct ones up to `seq`, behind which
+/// they come through the mailbox, and those of rooms up to `upto`.
+async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, seq: Seq, upto: Seq) {
     let most = s.server.config().replay;
     let node = s.server.node.clone();
     let account = s.account();
@@ -211,7 +219,8 @@ async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, upt
                 announced.event.content,
                 Content::Message(_) | Content::Edit(_) | Content::Encrypted { .. }
             );
-            if speech {
+            let live = !announced.convo.is_room() && announced.event.seq > seq;
+            if speech && !live {
                 if latest.len() >= most {
                     latest.pop_front();
                 }

@@ -128,7 +128,11 @@ pub async fn authenticate(
     admit::<AccessToken>(matrix, head, true).await
 }
 
-async fn admit<D: Door>(
+/// The same by any door; `limited` says whether the request is counted. Wrong tokens are.
+///
+/// # Errors
+/// As [`authenticate`].
+pub(crate) async fn admit<D: Door>(
     matrix: &Arc<Matrix>,
     head: &axum::http::request::Parts,
     limited: bool,

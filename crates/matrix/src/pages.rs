@@ -89,8 +89,12 @@ fn hash(text: &str) -> String {
 /// Whether a form was sent from a page of ours: browsers say so.
 pub fn same_origin(headers: &HeaderMap, base: &str) -> bool {
     let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
-    if text("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
-        return false;
+    // A form of a page with `no-referrer` comes with `Origin: null` (Fetch, "append a request Origin header"); what no
+    // page can set itself tells more.
+    match text("sec-fetch-site") {
+        Some("same-origin") => return true,
+        Some("none") | None => {}
+        Some(_) => return false,
     }
     let Some(origin) = text("origin") else {
         return true;

@@ -66,7 +66,8 @@ pub fn opaque(text: &str) -> Option<String> {
 
 /// Assigned after the tables were made, or not yet; what would be invisible is not meant.
 fn is_younger(c: char) -> bool {
-    let invisible = matches!(c, '\u{2065}' | '\u{FFF0}'..='\u{FFF8}' | '\u{E0000}'..);
+    let invisible = matches!(c, '\u{180F}' | '\u{2065}' | '\u{FFF0}'..='\u{FFF8}' | '\u{13430}'..='\u{1343F}'
+        | '\u{16FE4}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{E0000}'..);
     !invisible
         && FreeformClass::default().get_value_from_char(c) == DerivedPropertyValue::Unassigned
 }
@@ -172,6 +173,7 @@ mod tests {
             "\u{301}\u{200B}",
             "\u{1F914}\u{E0080}",
             "\u{1F914}\u{FFFF}",
+            "bob\u{1BCA0}",
         ] {
             assert_eq!(prepared(text), Err(PasswordError::Character), "{text:?}");
         }

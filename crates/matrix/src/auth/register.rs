@@ -88,7 +88,9 @@ async fn register(
     }
     // What can't succeed is said before anybody is asked for something.
     let wished = request.username.as_deref().map(name).transpose()?;
-    if let Some(name) = &wished {
+    // Who has an account is nobody's business who may not come in.
+    let open = matrix.config.get().registration;
+    if let Some(name) = wished.as_ref().filter(|_| open) {
         look(&matrix, name, true).await?;
     }
     let passphrase = request.password.map(Secret::new);
@@ -96,7 +98,7 @@ async fn register(
         password::check_new(passphrase).map_err(|why| Fault::weak_password(why.to_string()))?;
     }
     let mut flows = vec![vec![AuthType::RegistrationToken]];
-    if matrix.config.get().registration {
+    if open {
         flows.insert(0, vec![AuthType::Dummy]);
     }
     let demand = Demand {
@@ -111,6 +113,9 @@ async fn register(
         return Err(Fault::bad_json("a password is needed"));
     };
     let shown = uia::pass(&matrix, peer, demand, request.auth).await?;
+    if let Some(name) = wished.as_ref().filter(|_| !open) {
+        look(&matrix, name, true).await?;
+    }
     matrix.auth.rates.new_account(peer)?;
     let name = match wished {
         Some(name) => name,
@@ -167,7 +172,11 @@ async fn available(
     matrix: Arc<Matrix>,
     ask: Ask<get_username_availability::v3::Request>,
 ) -> Answer<get_username_availability::v3::Response> {
-    look(&matrix, &name(&ask.request.username)?, false).await?;
+    let name = name(&ask.request.username)?;
+    if !matrix.config.get().registration {
+        return Err(Fault::forbidden("one needs an invitation here"));
+    }
+    look(&matrix, &name, false).await?;
     Ok(get_username_availability::v3::Response::new(true))
 }
 

@@ -129,6 +129,15 @@ pub(crate) async fn mint(
     proven: Proven,
     wish: Wish,
 ) -> Answer<(Fresh, Caller)> {
+    let matrix = matrix.clone();
+    // Who hangs up meanwhile leaves no session that nobody ends.
+    let minting = tokio::spawn(async move { minting(&matrix, proven, wish).await });
+    minting
+        .await
+        .unwrap_or_else(|_| Err(Fault::unknown("try later")))
+}
+
+async fn minting(matrix: &Arc<Matrix>, proven: Proven, wish: Wish) -> Answer<(Fresh, Caller)> {
     let node = &matrix.node;
     let key = match wish.device_id {
         Some(id) if id.as_str().is_empty() || id.as_str().len() > DEVICE_ID => {

@@ -58,6 +58,13 @@ impl Rooms {
             };
             let mut ids = Vec::new();
             for draft in drafts {
+                // Sent again: the pen is held, so whatever was faster is there.
+                if let Some((device, id)) = &draft.transaction
+                    && let Some(link) = shown.sent(*device, id)?
+                {
+                    ids.push(link.id.clone());
+                    continue;
+                }
                 let kind = draft.kind.to_string();
                 let key = draft.state_key.as_deref();
                 let known = key.and_then(|key| scribe.sheet.head.state.get(&kind, key));

@@ -32,6 +32,6 @@ pub use render::STRIPPED;
 pub use room::RoomRecord;
 pub use room::{Direction, Room};
 pub use rooms::{Place, Rooms};
-pub use sheet::{Child, Draft, Frame, Head, Sheet, Unfit};
+pub use sheet::{Child, Draft, Frame, Head, PDU, Sheet, Unfit};
 pub use sight::Sight;
 pub use state::{State, membership};

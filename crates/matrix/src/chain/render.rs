@@ -279,7 +279,7 @@ impl Rooms {
             let mut latest = None;
             let mut mine = link.sender == sight.user;
             for (ordinal, child) in threaded {
-                if lives(*ordinal)? {
+                if sight.allows(*ordinal) && lives(*ordinal)? {
                     count += 1;
                     mine |= child.sender == sight.user;
                     latest = Some(*ordinal);
@@ -297,6 +297,7 @@ impl Rooms {
         let mut references = Vec::new();
         for (ordinal, child) in children {
             if child.how == "m.reference"
+                && sight.allows(*ordinal)
                 && lives(*ordinal)?
                 && let Some(link) = room.link(*ordinal)?
             {

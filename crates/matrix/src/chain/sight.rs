@@ -69,7 +69,7 @@ impl Sight {
     }
 
     /// By the state right after `ordinal`.
-    fn allows(&self, ordinal: u64) -> bool {
+    pub(super) fn allows(&self, ordinal: u64) -> bool {
         // Without an event it is shared.
         let visibility = at(&self.visibility, ordinal).unwrap_or(HistoryVisibility::Shared);
         let membership = self.membership_at(ordinal);

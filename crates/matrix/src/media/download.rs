@@ -10,13 +10,12 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header, request::P
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use ruma::api::auth_scheme::AccessToken;
 use ruma::api::error::ErrorKind;
 use sammen_net::files::{self, disposition};
 use serde::Deserialize;
 
 use super::{Place, upload};
-use crate::extract::Door as _;
+use crate::extract::authenticate;
 use crate::fault::{Answer, Fault};
 use crate::routes::Table;
 use crate::server::Matrix;
@@ -69,7 +68,7 @@ async fn download(
 }
 
 async fn find(matrix: &Arc<Matrix>, parts: &[String], head: &Parts) -> Answer<Response<Body>> {
-    AccessToken::admit(matrix, head).await?;
+    authenticate(matrix, head).await?;
     let [server, id, ..] = parts else {
         return Err(Fault::not_found("there is no such file"));
     };

@@ -12,7 +12,6 @@ use axum::routing::get;
 use bytes::Bytes;
 use image::{ImageDecoder as _, ImageFormat, ImageReader, imageops::FilterType};
 use parking_lot::Mutex;
-use ruma::api::auth_scheme::AccessToken;
 use ruma::api::error::ErrorKind;
 use sammen_net::files;
 use serde::Deserialize;
@@ -20,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::Place;
 use super::download::{guarded, nothing, picture, place, shown, wait};
-use crate::extract::Door as _;
+use crate::extract::authenticate;
 use crate::fault::{Answer, Fault};
 use crate::routes::Table;
 use crate::server::Matrix;
@@ -31,6 +30,8 @@ const LARGEST: u64 = 24 << 20;
 const POINTS: u64 = 32_000_000;
 /// Memory for reading one.
 const MEMORY: u64 = 160 << 20;
+/// Points of a side.
+const SIDE: u32 = 16_384;
 /// Bytes of small pictures that are kept.
 const KEPT: usize = 4 << 20;
 
@@ -129,7 +130,7 @@ async fn answer(
     id: &str,
     head: &Parts,
 ) -> Answer<Response<Body>> {
-    AccessToken::admit(matrix, head).await?;
+    authenticate(matrix, head).await?;
     let Query(asked) = Query::<Asked>::try_from_uri(&head.uri)
         .map_err(|_| Fault::invalid("say which width and height"))?;
     let (width, height, fit) = size(&asked);
@@ -226,10 +227,12 @@ fn smaller(bytes: &[u8], width: u32, height: u32, fit: Fit) -> Answer<Option<Mad
         .map_err(|_| unfit())?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MEMORY);
+    limits.max_image_width = Some(SIDE);
+    limits.max_image_height = Some(SIDE);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|_| unfit())?;
     let (w, h) = decoder.dimensions();
-    if u64::from(w) * u64::from(h) > POINTS {
+    if u64::from(w) * u64::from(h) > POINTS || decoder.total_bytes() > MEMORY {
         return Err(Fault::too_large());
     }
     if w <= width && h <= height {
@@ -241,7 +244,25 @@ fn smaller(bytes: &[u8], width: u32, height: u32, fit: Fit) -> Answer<Option<Mad
         picture.apply_orientation(turned);
     }
     let small = match fit {
-        Fit::Crop => picture.resize_to_fill(width, height, FilterType::Triangle),
+        Fit::Crop => {
+            // Cut first: what is made larger to be cut afterwards could be made very large.
+            let (w, h) = (picture.width(), picture.height());
+            let (long, wide) = (
+                u64::from(w) * u64::from(height),
+                u64::from(h) * u64::from(width),
+            );
+            let part = |of: u32, by: u32, over: u32| {
+                let part = u64::from(of) * u64::from(by) / u64::from(over.max(1));
+                u32::try_from(part).unwrap_or(u32::MAX).max(1)
+            };
+            let (cut_w, cut_h) = if long > wide {
+                (part(h, width, height).min(w), h)
+            } else {
+                (w, part(w, height, width).min(h))
+            };
+            let cut = picture.crop_imm((w - cut_w) / 2, (h - cut_h) / 2, cut_w, cut_h);
+            cut.resize(width.min(cut_w), height.min(cut_h), FilterType::Triangle)
+        }
         Fit::Scale => picture.resize(width, height, FilterType::Triangle),
     };
     drop(picture);
@@ -259,12 +280,12 @@ fn smaller(bytes: &[u8], width: u32, height: u32, fit: Fit) -> Answer<Option<Mad
 
 /// A picture of a person as every protocol can show it: media type and bytes.
 pub(super) async fn portrait(matrix: &Arc<Matrix>, place: Place) -> Answer<(String, Bytes)> {
+    let Ok(_making) = matrix.media.small.making.acquire().await else {
+        return Err(Fault::unknown("try later"));
+    };
     let original = match place {
         Place::File(slot) => file(matrix, slot).await?,
         place => picture(matrix, place).await?.1,
-    };
-    let Ok(_making) = matrix.media.small.making.acquire().await else {
-        return Err(Fault::unknown("try later"));
     };
     matrix
         .read(
@@ -323,6 +344,15 @@ mod tests {
         let small = image::load_from_memory(&small).unwrap();
         assert_eq!((small.width(), small.height()), (320, 160));
         assert!(smaller(&png(20, 20), 32, 32, Fit::Crop).unwrap().is_none());
+        // A line of points is cut and not blown up.
+        for (width, height) in [(SIDE, 1), (1, SIDE)] {
+            for (to_width, to_height, fit) in SIZES {
+                let made = smaller(&png(width, height), *to_width, *to_height, *fit).unwrap();
+                let small = image::load_from_memory(&made.unwrap().1).unwrap();
+                assert!(small.width() <= *to_width && small.height() <= *to_height);
+            }
+        }
+        assert!(smaller(&png(SIDE + 1, 1), 96, 96, Fit::Crop).is_err());
     }
 
     #[test]

@@ -6,7 +6,6 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{Method, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{post, put};
-use ruma::api::auth_scheme::AccessToken;
 use ruma::api::client::media::{create_content, create_mxc_uri};
 use ruma::api::error::ErrorKind;
 use ruma::{MilliSecondsSinceUnixEpoch, UInt};
@@ -18,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Place;
 use crate::auth::Caller;
-use crate::extract::{Ask, Door as _};
+use crate::extract::{Ask, authenticate};
 use crate::fault::{Answer, Fault};
 use crate::routes::{Table, written};
 use crate::server::Matrix;
@@ -59,7 +58,7 @@ async fn upload(State(matrix): State<Arc<Matrix>>, request: Request) -> Response
     let slot = format!("{:032x}", matrix.node.clock().random());
     let (head, body) = request.into_parts();
     let taken = async {
-        let caller = AccessToken::admit(&matrix, &head).await?;
+        let caller = authenticate(&matrix, &head).await?;
         take_in(&matrix, &caller, &head, body, slot.clone()).await?;
         let uri = matrix.mxc(&Place::File(slot));
         Ok::<_, Fault>(create_content::v3::Response::new(uri))
@@ -77,7 +76,7 @@ async fn upload_for(
 ) -> Response {
     let (head, body) = request.into_parts();
     let taken = async {
-        let caller = AccessToken::admit(&matrix, &head).await?;
+        let caller = authenticate(&matrix, &head).await?;
         mine(&matrix, &caller, &server, slot.clone()).await?;
         take_in(&matrix, &caller, &head, body, slot.clone()).await?;
         let done = matrix

@@ -7,7 +7,6 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, put};
 use ruma::MxcUri;
-use ruma::api::auth_scheme::AccessToken;
 use ruma::api::error::ErrorKind;
 use sammen_core::document::Owner;
 use sammen_core::ops::accounts;
@@ -16,7 +15,7 @@ use sammen_core::{Address, Outcome, Refusal};
 use serde_json::{Map, Value};
 
 use super::{Kept, NAMESPACE, look};
-use crate::extract::Door as _;
+use crate::extract::authenticate;
 use crate::fault::{Answer, Fault};
 use crate::media;
 use crate::routes::Table;
@@ -57,7 +56,7 @@ async fn change(
 
 async fn changed(matrix: &Arc<Matrix>, user: &str, field: String, request: Request) -> Answer<()> {
     let (head, body) = request.into_parts();
-    let caller = AccessToken::admit(matrix, &head).await?;
+    let caller = authenticate(matrix, &head).await?;
     if caller.user_id != user {
         return Err(Fault::forbidden("this is not your profile"));
     }

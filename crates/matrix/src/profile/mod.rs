@@ -21,7 +21,7 @@ use sammen_core::{Address, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::extract::Door as _;
+use crate::extract::admit;
 use crate::fault::{Answer, Fault};
 use crate::media;
 use crate::routes::Table;
@@ -96,7 +96,7 @@ async fn look(
     let mut parts = parts.into_iter().map(|(_, value)| value);
     let (user, field) = (parts.next().unwrap_or_default(), parts.next());
     let found = async {
-        AccessToken::admit(&matrix, &head).await?;
+        admit::<AccessToken>(&matrix, &head, false).await?;
         let all = matrix.read(move |matrix| profile(matrix, &user)).await?;
         match field {
             None => Ok::<_, Fault>(all),

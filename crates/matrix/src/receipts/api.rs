@@ -118,10 +118,17 @@ async fn move_to(
 ) -> Answer<()> {
     let (room, event, user) = (room.clone(), event.to_owned(), who.user_id.clone());
     let found = matrix.read({
-        let room = room.clone();
+        let (room, thread) = (room.clone(), thread.clone());
         move |_| {
             let link = room.event(&event)?;
             let sight = room.sight(&user)?;
+            if !thread.is_empty() && thread != "main" {
+                // Each is kept: what is no thread here can't be one.
+                let root = EventId::parse(&*thread).ok();
+                let root = root.map_or(Ok(None), |id| room.event(&id))?;
+                root.filter(|link| sight.sees(link))
+                    .ok_or_else(|| Fault::invalid("there is no such thread"))?;
+            }
             let link = link.filter(|link| sight.sees(link));
             let link = link.ok_or_else(|| Fault::not_found("there is no such event"))?;
             let core = known_to_core(&room, &link)?;

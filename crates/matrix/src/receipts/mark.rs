@@ -36,11 +36,9 @@ pub struct Step {
 /// # Errors
 /// When it can't be read or written.
 pub fn forward(tx: &mut Tx<'_>, matrix: &Arc<Matrix>, mut step: Step) -> Outcome<()> {
-    // Who doesn't tell others when they read, doesn't tell them here either.
-    let tells = tx
-        .account(&step.account)?
-        .is_some_and(|a| a.switches.receipts);
-    step.receipt.public &= tells;
+    // Who doesn't tell others when they read, doesn't tell them here either; nor strangers, nor whom they blocked.
+    let convo = tx.convo(step.room.conversation)?;
+    step.receipt.public &= send::shares_receipts(tx, &convo, &step.account)?;
     let owner = Owner::from(&step.account);
     let own = key(step.room.name(), &step.thread);
     let before = tx.document(&owner, OWN, &own)?.and_then(|d| d.value);

@@ -184,7 +184,8 @@ async fn list(matrix: Arc<Matrix>, ask: Ask<threads::Request>) -> Answer<threads
         .read(move |matrix| {
             let limit = request
                 .limit
-                .map_or(20, |n| usize::try_from(u64::from(n)).unwrap_or(MOST));
+                .map_or(20, |n| usize::try_from(u64::from(n)).unwrap_or(MOST))
+                .clamp(1, MOST);
             let mine = request.include == threads::IncludeThreads::Participated;
             let mut roots = Vec::new();
             for (root, latest) in here.room.threads()? {

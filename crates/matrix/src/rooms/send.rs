@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use super::{Seen, seen};
 use crate::auth::Caller;
-use crate::chain::{Draft, Link, Relates};
+use crate::chain::{Draft, Link, PDU, Relates};
 use crate::extract::Ask;
 use crate::fault::{Answer, Fault};
 use crate::fields::Fields as _;
+use crate::json;
 use crate::routes::Table;
 use crate::server::Matrix;
 use crate::translate;
@@ -33,11 +34,7 @@ async fn send_one(
     let who = ask.who;
     let request = ask.request;
     let kind = request.event_type.to_string();
-    let content: Value = serde_json::from_str(request.body.json().get())
-        .map_err(|e| Fault::bad_json(e.to_string()))?;
-    if !content.is_object() {
-        return Err(Fault::bad_json("the content is no object"));
-    }
+    let content = Value::Object(json::object(request.body.json(), PDU)?);
     if kind == "m.room.redaction" {
         let about = content
             .word("redacts")
@@ -133,15 +130,6 @@ pub async fn say(
         Some(prepared) => prepared,
         // What it is about is nothing of core's.
         None => {
-            let (device, id) = (
-                who.device.id.0,
-                draft.transaction.clone().unwrap_or_default().1,
-            );
-            let again = room.clone();
-            let sent = matrix.read(move |_| Ok(again.sent(device, &id)?)).await?;
-            if let Some(link) = sent {
-                return Ok(link.id.clone());
-            }
             let mut draft = draft;
             let about = draft.content.field("m.relates_to").word("event_id");
             draft.relates.about = about.and_then(|id| ruma::EventId::parse(id).ok());

@@ -12,10 +12,11 @@ use serde_json::Value;
 
 use super::{Seen, members, seen};
 use crate::auth::Caller;
-use crate::chain::{Draft, Room};
+use crate::chain::{Draft, PDU, Room};
 use crate::extract::Ask;
 use crate::fault::{Answer, Fault};
 use crate::fields::Fields as _;
+use crate::json;
 use crate::media::Place;
 use crate::routes::Table;
 use crate::server::Matrix;
@@ -79,11 +80,7 @@ async fn set(
     ask: Ask<send_state_event::v3::Request>,
 ) -> Answer<send_state_event::v3::Response> {
     let Ask { request, who, .. } = ask;
-    let content: Value = serde_json::from_str(request.body.json().get())
-        .map_err(|e| Fault::bad_json(e.to_string()))?;
-    if !content.is_object() {
-        return Err(Fault::bad_json("the content is no object"));
-    }
+    let content = Value::Object(json::object(request.body.json(), PDU)?);
     let kind = request.event_type.to_string();
     if kind.len() > KEY || request.state_key.len() > KEY {
         return Err(Fault::too_large());
@@ -103,6 +100,9 @@ async fn set(
     Ok(send_state_event::v3::Response::new(id))
 }
 
+/// Most state events of a room, beside those of its members.
+const STATE: usize = 10_000;
+
 /// Sets state, in core and in the chain.
 async fn put(
     matrix: &Arc<Matrix>,
@@ -113,6 +113,10 @@ async fn put(
     content: Value,
 ) -> Answer<ruma::OwnedEventId> {
     let room = here.room;
+    let state = room.state();
+    if state.len() >= STATE && state.get(&kind.to_string(), &key).is_none() {
+        return Err(Fault::too_large());
+    }
     let mut draft = Draft::state(
         kind.clone(),
         &key,
@@ -188,6 +192,14 @@ fn change(
         }
     }
     if !convo.is_room() {
+        // Core lets nobody else into the conversation of two, so neither of them can do it here.
+        let opens = matches!(
+            kind,
+            Type::RoomHistoryVisibility | Type::RoomJoinRules | Type::RoomGuestAccess
+        );
+        if opens {
+            return Err(Fault::forbidden("this conversation is for the two of you"));
+        }
         return Ok(None);
     }
     if *kind == Type::RoomTopic {

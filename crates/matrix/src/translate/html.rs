@@ -4,11 +4,18 @@ use ruma::html::{Html, SanitizerConfig};
 
 /// Longest markup, in bytes; of more only the plain text is kept.
 const MOST: usize = 48 * 1024;
+/// Most opening tags: a parser opens again in each paragraph what was left open before, so its work grows with their
+/// square.
+const TAGS: usize = 1000;
 
 /// The allowed subset of a message's markup, without the quotation of what it answers; `None` where nothing is left of it
 /// but text.
 pub fn sanitised(html: &str) -> Option<String> {
-    if html.len() > MOST {
+    let opens = html
+        .as_bytes()
+        .windows(2)
+        .filter(|pair| matches!(pair, [b'<', next] if *next != b'/'));
+    if html.len() > MOST || opens.count() > TAGS {
         return None;
     }
     let parsed = Html::parse(html);
@@ -52,7 +59,15 @@ mod tests {
             assert!(!clean.contains(bad), "{clean}");
         }
         assert_eq!(sanitised("plain"), None);
-        assert_eq!(sanitised(&"<i>".repeat(20_000)), None);
+        assert_eq!(sanitised(&"x".repeat(MOST + 1)), None);
+        // Deep, and wide times open: neither is parsed.
+        assert_eq!(sanitised(&"<i>".repeat(16_000)), None);
+        let open: String = (0..900).map(|n| format!("<b a={n}>")).collect();
+        assert_eq!(
+            sanitised(&format!("<p>{open}{}", "<p>x".repeat(6_000))),
+            None
+        );
+        assert!(sanitised(&"<i>x</i>".repeat(TAGS)).is_some());
     }
 
     #[test]

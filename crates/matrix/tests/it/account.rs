@@ -108,7 +108,7 @@ async fn an_app_password_signs_in_and_changes_nothing_that_matters() {
 
 #[tokio::test]
 async fn a_removed_account_is_gone_and_its_name_is_nobodys() {
-    let house = House::new().await;
+    let house = House::with(|config| config.registration = true).await;
     let token = house.sign_in("alice").await;
     let path = "/_matrix/client/v3/account/deactivate";
     house
@@ -141,6 +141,20 @@ async fn a_removed_account_is_gone_and_its_name_is_nobodys() {
         Value::Null,
     );
     free.await.refused(400, "M_USER_IN_USE");
+}
+
+#[tokio::test]
+async fn who_may_not_come_in_learns_of_no_account() {
+    let house = House::new().await;
+    for name in ["alice", "nobody"] {
+        let path = format!("/_matrix/client/v3/register/available?username={name}");
+        let asked = house.ask("", "GET", &path, Value::Null).await;
+        asked.refused(403, "M_FORBIDDEN");
+        let wish = json!({ "username": name, "password": "long enough to be one" });
+        let asked = house.ask("", "POST", "/_matrix/client/v3/register", wish);
+        let stages = asked.await.is(401);
+        assert!(stages["flows"].is_array(), "{name}: {stages}");
+    }
 }
 
 #[tokio::test]

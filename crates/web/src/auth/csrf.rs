@@ -28,12 +28,15 @@ pub fn check(web: &Web, headers: &HeaderMap) -> Answer<()> {
 /// Whether the origin is ours, where a browser names one.
 pub fn same_origin(web: &Web, headers: &HeaderMap) -> bool {
     let text = |name: header::HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
-    // Fetch metadata: browsers say it of every request.
+    // Fetch metadata: browsers say it of every request, and no page can set it. A form of a page with `no-referrer`
+    // comes with `Origin: null` (Fetch, "append a request Origin header").
     let site = headers
         .get("sec-fetch-site")
         .map(|v| v.to_str().unwrap_or("?"));
-    if site.is_some_and(|s| s != "same-origin" && s != "none") {
-        return false;
+    match site {
+        Some("same-origin") => return true,
+        Some("none") | None => {}
+        Some(_) => return false,
     }
     let Some(origin) = text(header::ORIGIN) else {
         return true;

@@ -95,10 +95,12 @@ fn with_headers(status: StatusCode, body: Bytes) -> Response<HttpBody> {
 
 async fn answer(server: &Arc<Server>, peer: &Arc<Peer>, request: &[u8]) -> Bytes {
     let sessions = server.shared::<Sessions>();
-    // Who has no session yet has the limits of a stranger: they are asked once more when it is known.
-    let Ok(body) = parse_body(request, &server.config.get().member) else {
+    let config = server.config.get();
+    // What the others allow the members' limits do, too; who has no session yet, or has not signed in, has others.
+    let Ok(body) = parse_body(request, &config.member) else {
         return refusal("bad-request");
     };
+    let fits = |limits: &Limits| *limits == config.member || parse_body(request, limits).is_ok();
     let (answer, told) = oneshot::channel();
     let shared = match &body.sid {
         Some(sid) => {
@@ -106,13 +108,14 @@ async fn answer(server: &Arc<Server>, peer: &Arc<Peer>, request: &[u8]) -> Bytes
                 return refusal("item-not-found");
             };
             let limits = *shared.limits.lock();
-            if parse_body(request, &limits).is_err() {
+            if !fits(&limits) {
                 shared.session.lock().end(Some("policy-violation"), b"");
                 shared.came.notify_one();
                 return refusal("policy-violation");
             }
             shared
         }
+        None if !fits(&config.stranger) => return refusal("policy-violation"),
         None => match begin(server, peer, &sessions, &body) {
             Some(shared) => shared,
             None => return refusal("policy-violation"),

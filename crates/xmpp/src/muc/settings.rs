@@ -393,7 +393,7 @@ fn apply_binding(form: &Submitted, s: &mut Settings) -> Result<(), StanzaError> 
     match form.one(ENCRYPTION) {
         None => {}
         Some("none") => s.binding = Binding::Unbound,
-        Some("omemo") => s.binding = Binding::Bound(OMEMO.into()),
+        Some("omemo") => bind(s),
         Some(_) => return Err(refused("This room can be bound to OMEMO, or to nothing.")),
     }
     let members_only = form.flag(&var("membersonly"));
@@ -429,7 +429,10 @@ fn apply_binding(form: &Submitted, s: &mut Settings) -> Result<(), StanzaError> 
 }
 
 fn bind(s: &mut Settings) {
-    s.binding = Binding::Bound(OMEMO.into());
+    // What another protocol bound it to stays.
+    if s.binding == Binding::Unbound {
+        s.binding = Binding::Bound(OMEMO.into());
+    }
     s.addresses_open = true;
     if s.join_rule == JoinRule::Open {
         s.join_rule = JoinRule::Members;
@@ -499,6 +502,13 @@ mod tests {
         assert_eq!(apply(&submit(&[(ENCRYPTION, "omemo")]), &mut s), Ok(()));
         assert_eq!(s.binding, Binding::Bound(OMEMO.into()));
         assert_eq!((s.join_rule, s.addresses_open), (JoinRule::Members, true));
+        // What a Matrix app bound is not bound anew by a form that says that it is.
+        let mut other = Settings {
+            binding: Binding::Bound("Megolm".into()),
+            ..s.clone()
+        };
+        assert_eq!(apply(&submit(&[(ENCRYPTION, "omemo")]), &mut other), Ok(()));
+        assert_eq!(other.binding, Binding::Bound("Megolm".into()));
         let open = submit(&[("muc#roomconfig_membersonly", "0"), (ENCRYPTION, "omemo")]);
         assert!(apply(&open, &mut s.clone()).is_err());
         let loose = submit(&[(ENCRYPTION, "none"), ("muc#roomconfig_membersonly", "1")]);

@@ -29,6 +29,8 @@ const IN_HAND: usize = 1024;
 const UNACKED: usize = 1024;
 /// How long a peer that proved itself may take to ask for acknowledgements before it is sent what waits.
 const HELD: Duration = Duration::from_secs(2);
+/// How long an answer is waited for from a peer that has not given one before.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// Limits of a connection between servers.
 pub(super) fn link_config(federation: &Federation) -> LinkConfig {
@@ -232,8 +234,8 @@ impl Flow {
             let believed = async {
                 match barrier {
                     Some(barrier) => {
-                        let _ = timeout_at(barrier.until, &mut barrier.answer).await;
-                        barrier.upto
+                        let answer = timeout_at(barrier.until, &mut barrier.answer).await;
+                        (barrier.upto, matches!(answer, Ok(Ok(()))))
                     }
                     None => std::future::pending().await,
                 }
@@ -241,8 +243,11 @@ impl Flow {
             tokio::select! {
                 () = due, if held.is_none() => last = Instant::now(),
                 () = sleep_until(held.unwrap_or(last)), if held.is_some() => self.held = None,
-                upto = believed => {
+                (upto, answered) = believed => {
                     self.barrier = None;
+                    if !self.believes(answered) {
+                        return self.goodbye(Some(StreamCondition::ConnectionTimeout)).await;
+                    }
                     let _ = self.unsure.acked(upto);
                 }
                 () = self.tally.bell.notified() => {}
@@ -321,11 +326,32 @@ impl Flow {
         }
     }
 
+    /// Whether a peer that acknowledges nothing has what was sent: it says so, or it never answers and the connection took
+    /// everything. One that used to answer and is silent now has gone.
+    fn believes(&self, answered: bool) -> bool {
+        let peer = self.peers.first();
+        if !answered {
+            let used_to = peer.and_then(|peer| peer.answers()) == Some(true);
+            if used_to || self.link.as_ref().is_some_and(|link| link.queued() > 0) {
+                return false;
+            }
+        }
+        if let Some(peer) = peer {
+            peer.answered(answered);
+        }
+        true
+    }
+
     /// Asks a peer that acknowledges nothing whether it has what was sent.
     fn ask(&mut self) -> Option<Barrier> {
         let number = self.federation.server()?.node.clock().random();
         let peer = self.peers.first()?;
         let barriers = &self.federation.barriers;
+        // Who never answers holds nobody up for long.
+        let patience = match peer.answers() {
+            Some(false) => SILENT,
+            _ => self.federation.config.get().negotiation,
+        };
         let (question, answer) = barriers.ask(&peer.local, &peer.remote, number);
         let mut out = BytesMut::new();
         write::element(&mut out, &question, Context::CLIENT);
@@ -333,7 +359,7 @@ impl Flow {
         Some(Barrier {
             answer,
             upto: self.unsure.all(),
-            until: Instant::now() + self.federation.config.get().negotiation,
+            until: Instant::now() + patience,
         })
     }
 

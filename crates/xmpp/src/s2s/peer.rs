@@ -27,6 +27,8 @@ struct State {
     bytes: usize,
     /// Tries that failed one after the other.
     failures: u32,
+    /// Whether it answers questions about what it has; unknown before the first.
+    answers: Option<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -150,6 +152,16 @@ impl Peer {
             }
             _ => 0,
         }
+    }
+
+    /// Whether the peer answered the last question that told (see [`barrier`](super::barrier)).
+    pub fn answers(&self) -> Option<bool> {
+        self.state.lock().answers
+    }
+
+    /// It answered a question, or let the first one go by.
+    pub fn answered(&self, answers: bool) {
+        self.state.lock().answers = Some(answers);
     }
 
     /// The other side lives: the next try may be at once.

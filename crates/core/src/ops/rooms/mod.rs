@@ -32,9 +32,20 @@ pub use settings::{configure, destroy, set_topic};
 /// Longest nick, in bytes.
 pub const NICK_BYTES: usize = 64;
 
-/// Whether a text can be a nick: no control characters, not empty, not only white space, not too long.
+/// Whether a text can be a nick: nothing that controls or can't be seen, so that no two look alike for that; not empty, not
+/// only white space, not too long.
 pub fn valid_nick(nick: &str) -> bool {
-    !nick.trim().is_empty() && nick.len() <= NICK_BYTES && !nick.chars().any(char::is_control)
+    !nick.trim().is_empty() && nick.len() <= NICK_BYTES && !nick.chars().any(is_invisible)
+}
+
+/// Controls and what Unicode says to ignore (Default_Ignorable_Code_Point), but for what emoji are joined and chosen with.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200C}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0E}' | '\u{FEFF}' | '\u{FFA0}'
+            | '\u{FFF0}'..='\u{FFFB}' | '\u{13430}'..='\u{1343F}' | '\u{16FE4}' | '\u{1BCA0}'..='\u{1BCA3}'
+            | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 fn check_room_count(tx: &mut Tx<'_>, who: &Address) -> Outcome<()> {

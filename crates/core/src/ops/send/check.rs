@@ -227,7 +227,11 @@ pub(super) fn accept_request(
     Ok(())
 }
 
-pub(super) fn shares_receipts(tx: &mut Tx<'_>, convo: &Convo, author: &Address) -> Outcome<bool> {
+/// Whether what somebody received and read in a conversation is told to the others in it.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn shares_receipts(tx: &mut Tx<'_>, convo: &Convo, author: &Address) -> Outcome<bool> {
     let willing = tx.account(author)?.is_none_or(|a| a.switches.receipts);
     let Some(peer) = convo.conversation.peer_of(author).cloned() else {
         return Ok(willing);
@@ -238,5 +242,6 @@ pub(super) fn shares_receipts(tx: &mut Tx<'_>, convo: &Convo, author: &Address) 
     // No receipt goes to a stranger whose request was not accepted.
     let mine = tx.contact(author, &peer)?;
     let stranger = is_stranger(tx, &peer, &mine);
-    Ok(willing && !stranger)
+    let blocked = tx.is_blocked(author, &peer)? || tx.is_blocked(&peer, author)?;
+    Ok(willing && !stranger && !blocked)
 }

@@ -27,10 +27,8 @@ use crate::tx::{Post, Tx};
 
 pub(crate) use append::{Draft, append, progress};
 pub(crate) use check::check_sizes;
-pub use check::is_stranger;
-use check::{
-    accept_request, check_audience, check_peer, check_size, find_duplicate, shares_receipts,
-};
+use check::{accept_request, check_audience, check_peer, check_size, find_duplicate};
+pub use check::{is_stranger, shares_receipts};
 pub use read::{READ, ReadMark, mark_read, typing};
 use relate::{relation_needs_target, resolve};
 

@@ -7,6 +7,7 @@ use ruma::OwnedRoomId;
 use ruma::api::client::sync::sync_events::DeviceLists;
 use ruma::api::client::sync::sync_events::v5::request::ExtensionRoomConfig;
 use ruma::api::client::sync::sync_events::v5::{self, response};
+use ruma::events::room::member::MembershipState;
 use sammen_core::Seq;
 use serde_json::json;
 
@@ -16,6 +17,7 @@ use super::Rooms;
 use super::connections::Told;
 use crate::account_data::{GLOBAL, PUSH_RULES, ROOM, changed};
 use crate::auth::Caller;
+use crate::chain::Place;
 use crate::fault::Answer;
 use crate::push::rules;
 use crate::server::Matrix;
@@ -111,8 +113,10 @@ pub(super) fn add(
     }
     if asked.receipts.enabled == Some(true) {
         let wanted = scope(asked.receipts.lists.as_ref(), asked.receipts.rooms.as_ref());
-        for (id, (place, _)) in rooms.iter().filter(|(id, _)| wanted.contains(*id)) {
+        for (id, place) in inside(rooms, &wanted) {
             let seen = told.sent.get(place.room.name()).map(|known| known.seen);
+            // What an invitation told of the room were not its receipts.
+            let seen = seen.filter(|seen| *seen >= place.seq);
             let read = frame.has_read(place.room.name(), place.room.conversation);
             let own = if read || seen.is_none() {
                 receipts::own(matrix, who.address(), &place.room)?
@@ -133,8 +137,9 @@ pub(super) fn add(
     }
     if asked.typing.enabled == Some(true) {
         let wanted = scope(asked.typing.lists.as_ref(), asked.typing.rooms.as_ref());
-        for (id, (place, _)) in rooms.iter().filter(|(id, _)| wanted.contains(*id)) {
-            let new = !told.sent.contains_key(place.room.name());
+        for (id, place) in inside(rooms, &wanted) {
+            let known = told.sent.get(place.room.name());
+            let new = known.is_none_or(|known| known.seen < place.seq);
             if let Some(content) = room::typing(frame, &place.room, new)
                 && let Some(event) = raw(&json!({ "type": "m.typing", "content": content }))
             {
@@ -144,6 +149,15 @@ pub(super) fn add(
         }
     }
     Ok(news)
+}
+
+/// The wanted rooms that the account is in: others tell it of nobody.
+fn inside<'r>(
+    rooms: &'r Rooms,
+    wanted: &BTreeSet<OwnedRoomId>,
+) -> impl Iterator<Item = (&'r OwnedRoomId, &'r Place)> {
+    let rooms = rooms.iter().map(|(id, (place, _))| (id, place));
+    rooms.filter(|(id, place)| wanted.contains(*id) && place.membership == MembershipState::Join)
 }
 
 fn account_data(

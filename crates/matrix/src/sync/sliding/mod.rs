@@ -55,6 +55,9 @@ pub(super) struct Wanted {
 impl Wanted {
     fn add(&mut self, state: &[(ruma::events::StateEventType, String)], timeline: UInt) {
         for (kind, key) in state.iter().take(STATE) {
+            if self.state.len() >= STATE {
+                break;
+            }
             let entry = (kind.to_string(), key.clone());
             if !self.state.contains(&entry) {
                 self.state.push(entry);
