@@ -105,3 +105,43 @@ pub fn same_origin(headers: &HeaderMap, base: &str) -> bool {
             host.is_some_and(|host| authority.eq_ignore_ascii_case(host))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_comes_from_a_page_of_ours_or_not_at_all() {
+        let asked = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| {
+                let name = axum::http::HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            same_origin(&HeaderMap::from_iter(pairs), "https://example.org")
+        };
+        for (headers, ours) in [
+            (&[][..], true),
+            (&[("origin", "https://example.org")], true),
+            // As browsers send a form of a page with `no-referrer`.
+            (
+                &[("sec-fetch-site", "same-origin"), ("origin", "null")],
+                true,
+            ),
+            (&[("origin", "null")], false),
+            (
+                &[("origin", "https://evil.example"), ("host", "example.org")],
+                false,
+            ),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (
+                &[
+                    ("sec-fetch-site", "same-site"),
+                    ("origin", "https://example.org"),
+                ],
+                false,
+            ),
+        ] {
+            assert_eq!(asked(headers), ours, "{headers:?}");
+        }
+    }
+}

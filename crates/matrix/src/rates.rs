@@ -26,6 +26,11 @@ impl Default for Limits {
     }
 }
 
+/// Keys that are claimed and messages to devices, a second for long and at once.
+const WORK: Rate = Rate {
+    per_second: 500,
+    burst: 20_000,
+};
 /// New accounts from one place.
 const NEW: Rate = Rate {
     per_second: 1,
@@ -69,6 +74,15 @@ impl Rates {
         let counted = self
             .buckets
             .count(("account", account), self.limits.account, 1);
+        counted.map_err(Fault::limited)
+    }
+
+    /// What the specification does not count, by how much it makes the writer do: keys, messages.
+    ///
+    /// # Errors
+    /// M_LIMIT_EXCEEDED.
+    pub fn work(&self, account: &Address, units: usize) -> Answer<()> {
+        let counted = self.buckets.count(("work", account), WORK, units.max(1));
         counted.map_err(Fault::limited)
     }
 

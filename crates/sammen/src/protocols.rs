@@ -26,6 +26,7 @@ pub struct Protocols {
     web: Arc<sammen_web::Web>,
     /// `None` where the domain is none that Matrix can write.
     matrix: Option<Arc<sammen_matrix::Matrix>>,
+    host: Arc<crate::web_host::NodeHost>,
     url: Option<String>,
 }
 
@@ -48,13 +49,14 @@ impl Protocols {
         let matrix = matrix(config, addresses)?;
         let matrix =
             sammen_matrix::Matrix::new(handle.clone(), accounts.clone(), matrix, host.clone());
-        let web = sammen_web::Web::new(handle, accounts, web(config, addresses), host)
+        let web = sammen_web::Web::new(handle, accounts, web(config, addresses), host.clone())
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         Ok(Self {
             xmpp,
             irc,
             web,
             matrix,
+            host,
             url,
         })
     }
@@ -116,6 +118,7 @@ impl Protocols {
         self.xmpp.config.set(xmpp(config)?);
         self.irc.reconfigure(irc(config, addresses));
         self.web.config.set(web(config, addresses));
+        self.host.reload(config);
         if let Some(matrix) = &self.matrix {
             matrix.config.set(self::matrix(config, addresses)?);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sammen_core::network::BoxFuture;
+use sammen_core::setting::Setting;
 use sammen_core::{Address, Outcome};
 use sammen_net::Pictures;
 use sammen_web::Host;
@@ -16,7 +17,7 @@ use crate::config::Config;
 /// The node, as the web side's host.
 pub struct NodeHost {
     data: PathBuf,
-    config: Config,
+    config: Setting<Config>,
     xmpp: Arc<sammen_xmpp::Server>,
 }
 
@@ -25,9 +26,16 @@ impl NodeHost {
     pub fn new(config: &Config, xmpp: Arc<sammen_xmpp::Server>) -> Self {
         Self {
             data: config.data.clone(),
-            config: config.clone(),
+            config: Setting::new(config.clone()),
             xmpp,
         }
+    }
+}
+
+impl NodeHost {
+    /// The configuration that holds from now on.
+    pub fn reload(&self, config: &Config) {
+        self.config.set(config.clone());
     }
 }
 
@@ -64,7 +72,7 @@ impl Host for NodeHost {
     }
 
     fn health(&self) -> Vec<Check> {
-        let faults = check::certificates(&self.config);
+        let faults = check::certificates(&self.config.get());
         let certificates = Check {
             name: "certificates".into(),
             well: faults.is_empty(),

@@ -31,6 +31,8 @@ use crate::shelf::{decode, encode};
 const NAMESPACE: &str = "matrix.backup.keys";
 /// Most keys of a backup.
 const MOST: u32 = 100_000;
+/// Most bytes of its keys: they are given back in one answer.
+const BYTES: u64 = 96 << 20;
 /// Most bytes of a key.
 const KEY: usize = 8 * 1024;
 /// Most bytes of a session's id.
@@ -122,24 +124,28 @@ async fn put(
             return Ok(Put::Wrong(current));
         };
         let owner = Owner::from(&account);
-        let (mut better, mut count) = (BTreeMap::new(), record.count);
+        let mut better: BTreeMap<String, bytes::Bytes> = BTreeMap::new();
+        let (mut count, mut bytes) = (record.count, record.bytes);
         for new in keys {
             let place = format!("{version}/{}", new.place);
             let old = tx
                 .document(&owner, NAMESPACE, &place)?
                 .and_then(|d| d.value);
+            let size = old.as_ref().map_or(0, |old| old.len() as u64);
             let old: Option<Map<_, _>> = old.as_deref().and_then(decode);
             count += u32::from(old.is_none());
             if old.is_none_or(|old| is_better(&new.key, &old)) {
-                better.insert(place, encode(&new.key)?);
+                let value = encode(&new.key)?;
+                bytes = (bytes + value.len() as u64).saturating_sub(size);
+                better.insert(place, value);
             }
         }
-        if count > MOST {
+        if count > MOST || bytes > BYTES {
             return Ok(Put::Full);
         }
         if !better.is_empty() {
             record.etag += 1;
-            record.count = count;
+            (record.count, record.bytes) = (count, bytes);
             for (place, value) in better {
                 tx.put_document(&owner, NAMESPACE, &place, Expect::Anything, Some(value))?;
             }
@@ -239,7 +245,11 @@ fn read(
     }
 }
 
+/// One whole backup is in memory at a time.
+static READING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
+
 async fn get_all(matrix: Arc<Matrix>, ask: Ask<get_all::Request>) -> Answer<get_all::Response> {
+    let _one = READING.acquire().await;
     matrix
         .read(move |matrix| {
             let rooms = read(matrix, ask.who.address(), &ask.request.version, "")?;
@@ -251,6 +261,7 @@ async fn get_all(matrix: Arc<Matrix>, ask: Ask<get_all::Request>) -> Answer<get_
 }
 
 async fn get_room(matrix: Arc<Matrix>, ask: Ask<get_room::Request>) -> Answer<get_room::Response> {
+    let _one = READING.acquire().await;
     matrix
         .read(move |matrix| {
             let below = format!("{}/", escaped(ask.request.room_id.as_str()));
@@ -324,6 +335,9 @@ async fn delete(
                 record.etag += 1;
                 let gone = u32::try_from(some.len()).unwrap_or(u32::MAX);
                 record.count = record.count.saturating_sub(gone);
+                let sizes = some.iter().filter_map(|d| d.value.as_ref());
+                let gone: u64 = sizes.map(|value| value.len() as u64).sum();
+                record.bytes = record.bytes.saturating_sub(gone);
                 versions::put(tx, &account, &version, &record)?;
             }
             let now = Now {

@@ -38,6 +38,9 @@ pub(super) struct Version {
     auth_data: Value,
     /// Keys in it.
     pub count: u32,
+    /// Bytes of them.
+    #[serde(default)]
+    pub bytes: u64,
     /// Changes with the keys.
     pub etag: u64,
     /// Deleted; its keys may not all be gone yet.
@@ -136,6 +139,7 @@ async fn create(matrix: Arc<Matrix>, ask: Ask<create::Request>) -> Answer<create
             algorithm,
             auth_data,
             count: 0,
+            bytes: 0,
             etag: 0,
             gone: false,
         };

@@ -47,6 +47,7 @@ pub(super) async fn claim(
     if wishes.is_empty() {
         return Ok(answer);
     }
+    matrix.auth.rates.work(ask.who.address(), wishes.len())?;
     let this = matrix.clone();
     let found = matrix.node.write(move |tx| take(tx, &this, wishes)).await?;
     for (user, device, id, key) in found {

@@ -69,6 +69,8 @@ pub(super) async fn send(
     if messages.len() > MESSAGES {
         return Err(Fault::too_large());
     }
+    let weight: usize = messages.iter().map(|m| 1 + m.event.len() / 4096).sum();
+    matrix.auth.rates.work(caller.address(), weight)?;
     let key = format!("{kind}/{}", request.txn_id);
     let device = caller.device;
     let this = matrix.clone();

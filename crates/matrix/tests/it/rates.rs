@@ -41,6 +41,35 @@ async fn who_asks_too_much_waits_and_nobody_else_does() {
     panic!("another device never waits");
 }
 
+/// Endpoints that no type of ruma's stands for are counted as well.
+#[tokio::test]
+async fn files_and_names_are_counted_too() {
+    let house = House::new().await;
+    let alice = house.sign_in("alice").await;
+    for (method, path, body) in [
+        (
+            "GET",
+            "/_matrix/client/v1/media/download/example.org/none",
+            Value::Null,
+        ),
+        (
+            "PUT",
+            "/_matrix/client/v3/profile/@alice:example.org/displayname",
+            json!({ "displayname": "Alice" }),
+        ),
+    ] {
+        let mut limited = false;
+        for _ in 0..2000 {
+            let answer = house.ask(&alice, method, path, body.clone()).await;
+            limited = answer.status == 429;
+            if limited {
+                break;
+            }
+        }
+        assert!(limited, "{method} {path}");
+    }
+}
+
 #[tokio::test]
 async fn guessing_tokens_gets_slow() {
     let house = House::new().await;

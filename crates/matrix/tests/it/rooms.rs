@@ -288,6 +288,47 @@ async fn a_room_made_in_matrix_is_a_room_of_everybody() {
 }
 
 #[tokio::test]
+async fn who_left_reads_no_thread_on() {
+    let house = House::new().await;
+    let (alice, bob) = (house.sign_in("alice").await, house.sign_in("bob").await);
+    let id = house.make(&alice, json!({ "preset": "public_chat" })).await;
+    let act = |who: &str, what: &str| {
+        let path = format!("{V3}/rooms/{id}/{what}");
+        let who = who.to_owned();
+        let house = &house;
+        async move { house.ask(&who, "POST", &path, json!({})).await.is(200) }
+    };
+    act(&bob, "join").await;
+    let say = |txn: &str, content: Value| {
+        let path = format!("{V3}/rooms/{id}/send/m.room.message/{txn}");
+        let (house, alice) = (&house, &alice);
+        async move { house.ask(alice, "PUT", &path, content).await.is(200) }
+    };
+    let root = say("t1", json!({ "msgtype": "m.text", "body": "root" })).await;
+    let root = root["event_id"].as_str().unwrap().to_owned();
+    let answer = |text: &str| {
+        json!({
+            "msgtype": "m.text", "body": text,
+            "m.relates_to": { "rel_type": "m.thread", "event_id": root },
+        })
+    };
+    say("t2", answer("while he was in")).await;
+    act(&bob, "leave").await;
+    say("t3", answer("behind his back")).await;
+    let path = format!("rooms/{id}/event/{root}");
+    let seen = house.get(&bob, &path).await;
+    let thread = &seen["unsigned"]["m.relations"]["m.thread"];
+    assert_eq!(
+        thread["latest_event"]["content"]["body"], "while he was in",
+        "{seen}"
+    );
+    assert_eq!(thread["count"], 1);
+    let all = house.get(&alice, &path).await;
+    let thread = &all["unsigned"]["m.relations"]["m.thread"];
+    assert_eq!(thread["latest_event"]["content"]["body"], "behind his back");
+}
+
+#[tokio::test]
 async fn a_direct_chat_is_the_conversation_that_the_two_have_already() {
     let house = House::new().await;
     house
@@ -308,6 +349,18 @@ async fn a_direct_chat_is_the_conversation_that_the_two_have_already() {
         .ask(&alice, "PUT", &path, algorithm.clone())
         .await
         .refused(403, "M_FORBIDDEN");
+    // Neither of the two opens it to others.
+    for (kind, content) in [
+        (
+            "m.room.history_visibility",
+            json!({ "history_visibility": "world_readable" }),
+        ),
+        ("m.room.join_rules", json!({ "join_rule": "public" })),
+    ] {
+        let path = format!("{V3}/rooms/{id}/state/{kind}/");
+        let opened = house.ask(&alice, "PUT", &path, content).await;
+        opened.refused(403, "M_FORBIDDEN");
+    }
     let made = json!({
         "is_direct": true, "preset": "trusted_private_chat", "invite": ["@bob:example.org"],
         "initial_state": [{ "type": "m.room.encryption", "state_key": "", "content": algorithm }],
