@@ -26,6 +26,38 @@ async fn who_disconnects_stays_in_the_room() {
     assert!(one(&lines, " AWAY").ends_with("AWAY"));
 }
 
+/// Waits until so many writes are in the writer's queue.
+async fn queued(world: &World, writes: usize) {
+    while world.node.pending_writes() < writes {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// WeeChat joins its channels again when it reconnects; the node had put it in already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_join_hides_nothing_that_was_on_its_way() {
+    let (world, mut alice, mut bob) = town().await;
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begins, begun) = tokio::sync::oneshot::channel();
+    let node = world.node.clone();
+    let held = tokio::spawn(async move {
+        let hold = move |_: &mut sammen_core::tx::Tx<'_>| {
+            let _ = begins.send(());
+            let _ = wait.recv();
+            Ok(())
+        };
+        node.write(hold).await
+    });
+    begun.await.unwrap();
+    bob.sends("PRIVMSG #town :just now").await;
+    queued(&world, 1).await;
+    alice.sends("JOIN #town").await;
+    queued(&world, 2).await;
+    go.send(()).unwrap();
+    held.await.unwrap().unwrap();
+    one(&alice.syncs().await, "PRIVMSG #town :just now");
+}
+
 #[tokio::test]
 async fn joining_parting_topic_and_names() {
     let world = World::new().await;
