@@ -160,6 +160,8 @@ const verbs = {
   restore: async ({ recovery }) => {
     secret = decodeRecoveryKey(recovery);
     const crypto = client.getCrypto();
+    // The first query of one's own keys may still be under way; what is imported has to fit the public ones.
+    if (!await crypto.userHasCrossSigningKeys(client.getUserId(), true)) throw new Error('no public cross-signing keys');
     await crypto.bootstrapCrossSigning({});
     await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
     await crypto.checkKeyBackupAndEnable();
