@@ -224,6 +224,23 @@ pub fn may_set_role(convo: &Convo, by: &Principal, who: &Address, to: Role) -> O
     Ok(())
 }
 
+/// May the principal keep a level for somebody that means this role? As for the role; of one who is not in the room, admins
+/// may.
+pub fn may_set_level(convo: &Convo, by: &Principal, who: &Address, to: Role) -> Outcome<()> {
+    if convo.has(who) {
+        return may_set_role(convo, by, who, to);
+    }
+    lives_here(convo)?;
+    let Some(address) = in_room(convo, by)? else {
+        return Ok(());
+    };
+    let (mine, theirs) = (convo.standing(address), convo.standing(who));
+    if mine < Standing::Admin || theirs >= Standing::Admin {
+        return Err(Refusal::Forbidden("only admins make and unmake moderators"));
+    }
+    Ok(())
+}
+
 /// May the principal take back an event of this author?
 pub fn may_retract(convo: &Convo, by: &Principal, author: &Address) -> Outcome<()> {
     let Some(address) = by.address() else {

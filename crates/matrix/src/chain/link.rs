@@ -102,6 +102,9 @@ pub struct Relates {
     /// What is edited, reacted to, redacted.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub about: Option<OwnedEventId>,
+    /// What a Matrix client said of it beside that, where core has no word for it: kind of relation, and to what.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<(String, OwnedEventId)>,
 }
 
 impl Relates {

@@ -3,7 +3,8 @@
 //! ```text
 //! rooms.rs ── all rooms: of an account, by id, opening
 //!   ├── room.rs       one: its links, its state now and earlier, where what is      (documents of the node: names.rs)
-//!   ├── scribe.rs     follows core's log and adds to chains; begin.rs how they begin, reconcile.rs what the log does not tell
+//!   ├── scribe.rs     follows core's log and adds to chains: wrote.rs what people wrote, people.rs who comes and goes;
+//!   │                 begin.rs how they begin, reconcile.rs what the log does not tell
 //!   ├── add.rs        what clients add without a word of core's
 //!   ├── sheet.rs      new links: the room's rules, hashes, signatures                (link.rs, key.rs)
 //!   ├── state.rs      state events by type and key
@@ -16,6 +17,7 @@ mod begin;
 mod key;
 mod link;
 mod names;
+mod people;
 mod reconcile;
 mod render;
 mod room;
@@ -24,6 +26,7 @@ mod scribe;
 mod sheet;
 mod sight;
 mod state;
+mod wrote;
 
 pub use begin::write_new;
 pub use link::{Core, Link, Relates};

@@ -7,6 +7,7 @@ use ruma::events::room::member::MembershipState;
 use ruma::{OwnedUserId, UserId};
 use sammen_core::address::AddressParts;
 use sammen_core::conversation::{Binding, JoinRule, Settings, Visibility};
+use sammen_core::ops::rooms::MODERATOR;
 use sammen_core::{Address, Convo, Member, Membership, Outcome, Role, Standing, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -122,8 +123,10 @@ fn level(convo: &Convo, member: &Member, now: i64) -> i64 {
     let (fits, usual) = match (member.standing, role) {
         (Standing::Owner, _) => (100..=i64::MAX, 100),
         (Standing::Admin, _) => (75..=99, 75),
-        (_, Role::Moderator) => (50..=74, 50),
+        (_, Role::Moderator) => (MODERATOR..=74, MODERATOR),
         (Standing::Outcast, _) => (i64::MIN..=0, 0),
+        // What a Matrix client gave them is theirs when they come.
+        _ if !member.is_joined() && member.level == Some(now) => return now,
         (_, Role::Participant) if moderated => (1..=49, 1),
         _ if moderated => (i64::MIN..=0, 0),
         _ => (i64::MIN..=49, 0),
@@ -164,9 +167,11 @@ fn levels(scribe: &Scribe<'_>, convo: &Convo, now: &Value) -> Value {
     if !users.is_empty() {
         content.insert("users".into(), users.into());
     }
-    // Where speaking needs nothing and the other way round.
+    // Where speaking needs nothing and the other way round. A voice that was given is enough to speak.
     let speak = number(&content, "events_default", 0);
-    if settings.moderated != (speak > users_default) {
+    let voiced = |m: &Arc<Member>| m.is_joined() && convo.role(&m.address) == Role::Participant;
+    let mute = settings.moderated && speak >= MODERATOR && convo.members.values().any(voiced);
+    if mute || settings.moderated != (speak > users_default) {
         let speak = users_default + i64::from(settings.moderated);
         content.insert("events_default".into(), speak.into());
     }

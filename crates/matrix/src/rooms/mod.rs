@@ -6,6 +6,7 @@ mod directory;
 mod history;
 mod keys;
 mod members;
+mod ranks;
 mod relations;
 mod send;
 mod spaces;

@@ -219,6 +219,17 @@ fn prepare(
         all.append(keys);
         *keys = all;
     }
+    if let Some(root) = &meant.thread
+        && let Some(root) = room.event(root)?
+        && (root.relates.thread.is_some()
+            || root.relates.about.is_some()
+            || root.relates.other.is_some())
+    {
+        // Client-server API, "Threading".
+        let why = "a thread can't begin there";
+        let bad = axum::http::StatusCode::BAD_REQUEST;
+        return Err(Fault::new(bad, ruma::api::error::ErrorKind::Unknown, why));
+    }
     if let (Content::Message(message), Some(root)) = (&mut said, &meant.thread) {
         message.thread = Some(thread(matrix, room, root)?);
     }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use ruma::api::client::state::{get_state_event_for_key, get_state_events, send_state_event};
 use ruma::events::TimelineEventType as Type;
+use sammen_core::Outcome;
 use sammen_core::conversation::{Binding, JoinRule, Settings, Visibility};
 use sammen_core::ops::rooms;
 use sammen_core::tx::Tx;
-use sammen_core::{Address, Outcome, Principal, Standing, permission};
 use serde_json::Value;
 
+use super::ranks::Ranks;
 use super::{Seen, members, seen};
 use crate::auth::Caller;
 use crate::chain::{Draft, PDU, Room};
@@ -126,9 +127,12 @@ async fn put(
     );
     draft.transaction = None;
     matrix.rooms.check(&room, draft.clone()).await?;
-    if let Some(standings) = standings(matrix, &room, &kind, &key, &content) {
+    if kind == Type::RoomPowerLevels
+        && key.is_empty()
+        && let Some(ranks) = Ranks::of(matrix, &room, &content)
+    {
         let (principal, origin, id) = (who.principal(), who.origin(), room.conversation);
-        let also = move |tx: &mut Tx<'_>| set_standings(tx, &principal, id, &standings, &origin);
+        let also = move |tx: &mut Tx<'_>| ranks.set(tx, &principal, id, &origin);
         return one_of(matrix.rooms.add(&room, vec![draft], also).await?.0);
     }
     let Some(change) = change(matrix, &room, &kind, &key, &content)? else {
@@ -249,80 +253,4 @@ pub fn settings(matrix: &Matrix, kind: &Type, content: &Value) -> Option<Configu
         Type::RoomEncryption => Some(Box::new(|s| s.binding = Binding::Bound("Megolm".into()))),
         _ => None,
     }
-}
-
-/// Who gets which standing by new levels.
-fn standings(
-    matrix: &Matrix,
-    room: &Room,
-    kind: &Type,
-    key: &str,
-    content: &Value,
-) -> Option<Vec<(Address, Standing)>> {
-    if *kind != Type::RoomPowerLevels || !key.is_empty() {
-        return None;
-    }
-    let convo = matrix.node.convo(room.conversation).ok().flatten()?;
-    if !convo.is_room() {
-        return None;
-    }
-    let state = room.state();
-    let before: Value = state.content("m.room.power_levels", "").unwrap_or_default();
-    let level = |levels: &Value, user: &str| {
-        let own = levels.field("users").field(user).as_i64();
-        own.or(levels.field("users_default").as_i64()).unwrap_or(0)
-    };
-    let named = [&before, content];
-    let users = named
-        .iter()
-        .filter_map(|levels| levels.field("users").as_object());
-    let mut users: Vec<&String> = users.flatten().map(|(user, _)| user).collect();
-    users.sort_unstable();
-    users.dedup();
-    let changes = users.into_iter().filter_map(|user| {
-        let (was, is) = (level(&before, user), level(content, user));
-        if was == is {
-            return None;
-        }
-        let address = matrix
-            .rooms
-            .address(<&ruma::UserId>::try_from(user.as_str()).ok()?)?;
-        let has = convo.standing(&address);
-        let standing = match is {
-            100.. => Standing::Owner,
-            75..100 => Standing::Admin,
-            // Below that core goes by roles; members stay members.
-            _ if has >= Standing::Admin => Standing::Member,
-            _ => has,
-        };
-        (standing != has).then_some((address, standing))
-    });
-    Some(changes.collect())
-}
-
-fn set_standings(
-    tx: &mut Tx<'_>,
-    by: &Principal,
-    room: sammen_core::ConversationId,
-    standings: &[(Address, Standing)],
-    origin: &sammen_core::principal::Origin,
-) -> Outcome<()> {
-    let convo = tx.convo(room)?;
-    for (who, standing) in standings {
-        permission::may_set_standing(&convo, by, who, *standing)?;
-    }
-    // Who gives the own standing away does it last.
-    let own = |who: &Address| by.address() == Some(who);
-    let ordered = standings
-        .iter()
-        .filter(|(who, _)| !own(who))
-        .chain(standings.iter().filter(|(who, _)| own(who)));
-    for (who, standing) in ordered {
-        let set = rooms::set_standing(tx, by, room, who, *standing, None, origin);
-        if let Err(why) = set {
-            // Checked above; what is left is a room's last owner.
-            tracing::debug!(%why, "a standing was not set");
-        }
-    }
-    Ok(())
 }

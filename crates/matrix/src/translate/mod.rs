@@ -8,9 +8,11 @@ mod incoming;
 
 pub use incoming::{Meaning, meaning};
 
+use ruma::OwnedEventId;
 use ruma::events::TimelineEventType as Type;
 use sammen_core::event::{Attachment, Content, Event, Message, MessageKind};
 use sammen_core::{Outcome, Protocol};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::chain::{Core, Link, Relates, Rooms};
@@ -34,6 +36,30 @@ pub fn native(event: &Event) -> Option<Value> {
         return None;
     }
     serde_json::from_slice(&native.bytes).ok()
+}
+
+/// Longest kind of a relation, in bytes.
+const KIND: usize = 64;
+
+/// The kind of relation and the event to which a Matrix client's event says that it has it. Not what the chain itself
+/// keeps word of: reactions, answers, taking back.
+pub fn relation(event: &Event) -> Option<(String, OwnedEventId)> {
+    #[derive(Deserialize)]
+    struct Own {
+        #[serde(rename = "m.relates_to")]
+        relates: Related,
+    }
+    #[derive(Deserialize)]
+    struct Related {
+        rel_type: String,
+        event_id: OwnedEventId,
+    }
+    let native = event.native.as_ref()?;
+    let own = (native.protocol == Protocol::Matrix)
+        .then(|| serde_json::from_slice::<Own>(&native.bytes).ok());
+    let Related { rel_type, event_id } = own??.relates;
+    let kept = !rel_type.contains('.') || matches!(&*rel_type, "m.annotation" | "m.in_reply_to");
+    (!kept && rel_type.len() <= KIND).then_some((rel_type, event_id))
 }
 
 /// The device and transaction id by which a Matrix client sent an event.

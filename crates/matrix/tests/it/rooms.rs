@@ -12,44 +12,44 @@ use crate::chain::text;
 use crate::house::{House, address};
 use crate::verify;
 
-const V3: &str = "/_matrix/client/v3";
+pub const V3: &str = "/_matrix/client/v3";
 
 impl House {
-    async fn post(&self, token: &str, path: &str, body: Value) -> Value {
+    pub async fn post(&self, token: &str, path: &str, body: Value) -> Value {
         let path = format!("{V3}/{path}");
         self.ask(token, "POST", &path, body).await.is(200)
     }
 
-    async fn put(&self, token: &str, path: &str, body: Value) -> Value {
+    pub async fn put(&self, token: &str, path: &str, body: Value) -> Value {
         let path = format!("{V3}/{path}");
         self.ask(token, "PUT", &path, body).await.is(200)
     }
 
-    async fn get(&self, token: &str, path: &str) -> Value {
+    pub async fn get(&self, token: &str, path: &str) -> Value {
         let path = format!("{V3}/{path}");
         self.ask(token, "GET", &path, Value::Null).await.is(200)
     }
 
-    async fn make(&self, token: &str, body: Value) -> String {
+    pub async fn make(&self, token: &str, body: Value) -> String {
         let made = self.post(token, "createRoom", body).await;
         made["room_id"].as_str().unwrap().to_owned()
     }
 
     /// Sends a message; the event's id.
-    async fn send_text(&self, token: &str, room: &str, txn: &str, body: Value) -> String {
+    pub async fn send_text(&self, token: &str, room: &str, txn: &str, body: Value) -> String {
         let path = format!("rooms/{room}/send/m.room.message/{txn}");
         let sent = self.put(token, &path, body).await;
         sent["event_id"].as_str().unwrap().to_owned()
     }
 
-    async fn by_id(&self, id: &str) -> Arc<Room> {
+    pub async fn by_id(&self, id: &str) -> Arc<Room> {
         let rooms = self.matrix.rooms.clone();
         let id = ruma::RoomId::parse(id).unwrap();
         rooms.by_id(&id).unwrap().unwrap()
     }
 }
 
-fn says(body: &str) -> Value {
+pub fn says(body: &str) -> Value {
     json!({ "msgtype": "m.text", "body": body })
 }
 

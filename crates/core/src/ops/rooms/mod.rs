@@ -26,8 +26,11 @@ pub use coming::{
 pub(crate) use coming::{has_other_session, leave_occupancy};
 pub use naming::rename;
 use naming::{check_address, ends};
-pub use ranks::{may_register, register, set_role, set_standing};
+pub use ranks::{may_register, register, set_level, set_role, set_standing};
 pub use settings::{configure, destroy, set_topic};
+
+/// From this level on somebody is a moderator (Matrix client-server API, "Permissions").
+pub const MODERATOR: i64 = 50;
 
 /// Longest nick, in bytes.
 pub const NICK_BYTES: usize = 64;
@@ -107,6 +110,11 @@ fn admit(
     member.since = tx.now;
     member.invited_by = None;
     member.nick = nick.map(Arc::from);
+    // Who was made a moderator by a Matrix client is one wherever they come in by.
+    let moderates = member.level.is_some_and(|level| level >= MODERATOR);
+    if moderates && convo.default_role(member.standing) < Role::Moderator {
+        member.role_override = Some(Role::Moderator);
+    }
     // The own joining is the first thing one sees.
     member.enter_history(Pos(tail.last_pos.map_or(0, |p| p.0) + 1));
     let who = member.address.clone();

@@ -191,6 +191,7 @@ pub fn set_role(
     }
     let mut changed = (*member).clone();
     changed.role_override = (convo.default_role(member.standing) != role).then_some(role);
+    changed.level = None;
     let earlier = convo.clone();
     let convo = tx.put_member(&convo, changed);
     progress(tx, origin);
@@ -209,4 +210,34 @@ pub fn set_role(
         },
     );
     Ok(convo)
+}
+
+/// Keeps the exact level that a Matrix client gave somebody below an admin's standing, and the role that it means, from now
+/// on and whenever they come in again.
+///
+/// # Errors
+/// When the principal may not give that role.
+pub fn set_level(
+    tx: &mut Tx<'_>,
+    by: &Principal,
+    room: ConversationId,
+    who: &Address,
+    (level, role): (i64, Role),
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let mut convo = tx.convo(room)?;
+    permission::may_set_level(&convo, by, who, role)?;
+    if !convo.members.contains_key(who) && convo.members.len() >= tx.limits().members {
+        return Err(Refusal::TooMany);
+    }
+    if convo.has(who) {
+        convo = set_role(tx, by, room, who, role, None, origin)?;
+    }
+    let known = convo.member(who);
+    let mut member = known.map_or_else(|| Member::new(who.clone()), |m| (**m).clone());
+    if member.level == Some(level) {
+        return Ok(convo);
+    }
+    member.level = Some(level);
+    Ok(tx.put_member(&convo, member))
 }
