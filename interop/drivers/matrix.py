@@ -369,3 +369,28 @@ class MatrixJs(MatrixPerson):
 
     def is_verified(self) -> None:
         self.waits("the verification", lambda: self.happened("verified"))
+
+
+class MatrixSliding(MatrixJs):
+    """The same by simplified sliding sync (MSC4186), as Element X syncs."""
+
+    program = "matrix-sliding"
+
+    def __init__(self, *words, **options):
+        super().__init__(*words, sliding=True, **options)
+
+    def _happens(self, one: dict) -> None:
+        if one["event"] == "slid":
+            # Which room is with whom, ahead of what is said there.
+            for room, more in one.get("rooms", {}).items():
+                if more.get("is_dm") and more.get("heroes"):
+                    self.direct.setdefault(room, more["heroes"][0]["user_id"])
+        super()._happens(one)
+
+    def slid(self) -> list[dict]:
+        """What the answers said, or the errcodes."""
+        return self.happened("slid")
+
+    def told(self, room: str) -> list[dict]:
+        """What answers said of a room."""
+        return [one["rooms"][room] for one in self.slid() if room in one.get("rooms", {})]

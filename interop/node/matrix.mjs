@@ -26,6 +26,30 @@ const timeline = (event, live) => out({
   event: 'timeline', room: event.getRoomId(), data: told(event), live, encrypted: event.isEncrypted() && !event.isDecryptionFailure(),
 });
 
+// Simplified sliding sync (MSC4186), with what Element X asks for.
+const STATE = [
+  ['m.room.member', '$LAZY'], ['m.room.member', '$ME'],
+  ...['name', 'topic', 'avatar', 'canonical_alias', 'encryption', 'power_levels', 'create', 'join_rules', 'history_visibility'].map((t) => [`m.room.${t}`, '']),
+];
+let sliding;
+const slides = async () => {
+  const { SlidingSync } = await import('matrix-js-sdk/lib/sliding-sync.js');
+  const list = { ranges: [[0, (options.window ?? 100) - 1]], timeline_limit: options.limit ?? 30, required_state: STATE };
+  sliding = new SlidingSync(options.url, new Map([['all', list]]), { timeline_limit: 50, required_state: STATE }, client, 10000);
+  const asks = client.slidingSync.bind(client);
+  client.slidingSync = async (...words) => {
+    try {
+      const answer = await asks(...words);
+      out({ event: 'slid', lists: answer.lists, rooms: answer.rooms ?? {}, extensions: Object.keys(answer.extensions ?? {}) });
+      return answer;
+    } catch (why) {
+      if (why.errcode) out({ event: 'slid', error: why.errcode });
+      throw why;
+    }
+  };
+  return sliding;
+};
+
 let client;
 const begin = async () => {
   const door = sdk.createClient({ baseUrl: options.url });
@@ -71,7 +95,10 @@ const begin = async () => {
     if (state === 'PREPARED') { ready = true; out({ event: 'ready' }); }
     if (state === 'ERROR' || state === 'RECONNECTING') out({ event: 'trouble', text: String(data?.error ?? state) });
   });
-  await client.startClient({ initialSyncLimit: 30, pollTimeout: 10000, threadSupport: options.threads ?? false, lazyLoadMembers: options.lazy ?? false });
+  await client.startClient({
+    initialSyncLimit: 30, pollTimeout: 10000, threadSupport: options.threads ?? false, lazyLoadMembers: options.lazy ?? !!options.sliding,
+    ...(options.sliding ? { slidingSync: await slides() } : {}),
+  });
 };
 
 // Verification by comparing emoji.
@@ -147,6 +174,13 @@ const verbs = {
   public_rooms: async () => (await client.publicRooms({})).chunk,
   threads: async ({ room }) => { const found = client.getRoom(room); await found.createThreadsTimelineSets(); await found.fetchRoomThreads(); return found.getThreads().map((t) => ({ id: t.id, length: t.length })); },
   unread: async ({ room }) => ({ all: client.getRoom(room).getUnreadNotificationCount('total'), highlight: client.getRoom(room).getUnreadNotificationCount('highlight') }),
+  // Sliding sync.
+  subscribe: async ({ rooms }) => { sliding.modifyRoomSubscriptions(new Set(rooms)); },
+  window: async ({ size }) => { sliding.setListRanges('all', [[0, size - 1]]); },
+  members: async ({ room }) => client.getRoom(room).getMembers().map((m) => [m.userId, m.membership]),
+  rooms: async () => client.getRooms().map((r) => r.roomId),
+  pusher: async ({ pusher }) => { await client.setPusher(pusher); },
+  pushers: async () => (await client.getPushers()).pushers,
   logout: async () => { await client.logout(true); },
   // Keys.
   bootstrap: async () => {

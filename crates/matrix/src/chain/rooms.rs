@@ -34,6 +34,16 @@ pub struct Place {
     pub seq: Seq,
 }
 
+impl Place {
+    /// The account left, was put out, or is not invited any more.
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self.membership,
+            MembershipState::Leave | MembershipState::Ban
+        )
+    }
+}
+
 /// What an account's shelf says about a room.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Stands {

@@ -9,10 +9,11 @@ use ruma::api::client::sync::sync_events::v5::request::ExtensionRoomConfig;
 use ruma::api::client::sync::sync_events::v5::{self, response};
 use ruma::events::room::member::MembershipState;
 use sammen_core::Seq;
+use sammen_core::token::Token;
 use serde_json::json;
 
 use super::super::gather::{Frame, raw};
-use super::super::room;
+use super::super::{room, token};
 use super::Rooms;
 use super::connections::Told;
 use crate::account_data::{GLOBAL, PUSH_RULES, ROOM, changed};
@@ -26,9 +27,10 @@ use crate::{keys, receipts, to_device};
 /// Most to-device messages of an answer.
 const TO_DEVICE: usize = 100;
 
-fn to_device_since(request: &v5::Request) -> Option<Seq> {
+/// Up to where the client has its messages; `None` for a position of before a restoration, which is worth nothing.
+fn to_device_since(matrix: &Matrix, request: &v5::Request) -> Option<Seq> {
     let since = request.extensions.to_device.since.as_deref()?;
-    since.parse().ok().map(Seq)
+    token::known(matrix, since).map(|token| token.seq)
 }
 
 /// The client shows that it has what was told up to its token.
@@ -37,11 +39,9 @@ pub(super) async fn received(
     who: &Caller,
     request: &v5::Request,
 ) -> Answer<()> {
-    match to_device_since(request) {
-        Some(since) if since <= matrix.node.announced() => {
-            to_device::received(matrix, &who.device, since).await
-        }
-        _ => Ok(()),
+    match to_device_since(matrix, request) {
+        Some(since) => to_device::received(matrix, &who.device, since).await,
+        None => Ok(()),
     }
 }
 
@@ -61,11 +61,16 @@ pub(super) fn add(
     if asked.to_device.enabled == Some(true) {
         let limit = asked.to_device.limit.and_then(|n| usize::try_from(n).ok());
         let limit = limit.unwrap_or(TO_DEVICE).clamp(1, TO_DEVICE);
-        let from = to_device_since(request).unwrap_or(Seq(0));
+        let from = to_device_since(matrix, request).unwrap_or(Seq(0));
         let waiting = to_device::since(matrix, &who.device, from, frame.now.seq, limit)?;
         news |= !waiting.events.is_empty();
         let mut told = response::ToDevice::default();
-        told.next_batch = waiting.upto.0.max(from.0.min(frame.now.seq.0)).to_string();
+        let next = Token {
+            epoch: frame.now.epoch,
+            seq: waiting.upto.max(from.min(frame.now.seq)),
+            volatile: 0,
+        };
+        told.next_batch = next.encode();
         told.events = waiting.events;
         out.to_device = Some(told);
     }

@@ -48,12 +48,24 @@ fn bump(room: &Room) -> Answer<Seq> {
     Ok(last.or(links.last()).map_or(head.seq, |link| link.seq))
 }
 
+/// Whether others ended it: who did so themselves knows.
+fn was_put_out(frame: &Frame<'_>, place: &Place) -> Answer<bool> {
+    let (state, user) = (place.room.state(), &frame.who.user_id);
+    let own = state.get("m.room.member", user.as_str());
+    if own.is_none_or(|own| own.sender == *user) {
+        return Ok(false);
+    }
+    Ok(place.room.sight(user)?.was_joined())
+}
+
 /// All rooms that can be in a list, the one where something was said last first.
 pub(super) fn entries(frame: &Frame<'_>, places: &[Place]) -> Answer<Vec<Entry>> {
     let mut entries = Vec::with_capacity(places.len());
     for place in places.iter().filter(|p| p.seq <= frame.now.seq) {
         let invited = place.membership == MembershipState::Invite;
-        if !invited && place.membership != MembershipState::Join {
+        let joined = place.membership == MembershipState::Join;
+        let knocks = place.membership == MembershipState::Knock;
+        if !invited && !joined && !knocks && !was_put_out(frame, place)? {
             continue;
         }
         let head = place.room.head();
@@ -61,10 +73,10 @@ pub(super) fn entries(frame: &Frame<'_>, places: &[Place]) -> Answer<Vec<Entry>>
         let kind = create.and_then(|c| c.get("type")?.as_str().map(str::to_owned));
         let convo = frame.matrix.node.convo(place.room.conversation)?;
         entries.push(Entry {
-            bump: if invited {
-                place.seq
-            } else {
+            bump: if joined {
                 bump(&place.room)?
+            } else {
+                place.seq
             },
             is_dm: convo.is_some_and(|c| !c.is_room()),
             encrypted: head.state.get("m.room.encryption", "").is_some(),

@@ -167,14 +167,27 @@ fn gather(
             wanted.1.add(&asked.required_state, asked.timeline_limit);
         }
     }
+    // What ended is told once, wherever it stands in the lists.
+    for place in places.iter().filter(|p| p.seq <= frame.now.seq) {
+        let known = told.sent.get(place.room.name());
+        if let Some(known) = known.filter(|known| known.seen < place.seq && place.is_over()) {
+            let wanted = (place.clone(), known.wanted.clone());
+            rooms.entry(place.room.id.clone()).or_insert(wanted);
+        }
+    }
     let mut sent = told.sent.as_ref().clone();
     for (id, (place, wanted)) in &rooms {
         let before = told.sent.get(place.room.name());
         let entry = entries.iter().find(|e| e.place.room.id == *id);
         if let Some(mut room) = shown::room(&frame, place, wanted, before)? {
-            room.bump_stamp = entry.and_then(|e| UInt::try_from(e.bump.0).ok());
+            let bump = entry.map_or(place.seq, |e| e.bump);
+            room.bump_stamp = UInt::try_from(bump.0).ok();
             room.is_dm = entry.map(|e| e.is_dm);
             answer.rooms.insert(id.clone(), room);
+        }
+        if entry.is_none() {
+            sent.remove(place.room.name());
+            continue;
         }
         // What it was told of before it still knows.
         let mut wanted = wanted.clone();

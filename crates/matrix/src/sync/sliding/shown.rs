@@ -22,19 +22,25 @@ pub(super) fn room(
     frame: &Frame<'_>,
     place: &Place,
     wanted: &Wanted,
-    before: Option<&Known>,
+    told: Option<&Known>,
 ) -> Answer<Option<response::Room>> {
     let room = &place.room;
     let before =
-        before.filter(|known| known.seen >= place.seq || place.membership == MembershipState::Join);
+        told.filter(|known| known.seen >= place.seq || place.membership == MembershipState::Join);
     let mut out = response::Room::new();
-    if place.membership == MembershipState::Invite {
+    if place.is_over() {
+        return over(frame, place, wanted, told);
+    }
+    if place.membership != MembershipState::Join {
         if before.is_some() {
             return Ok(None);
         }
-        let invited = rooms::invited(frame, room)?;
         out.initial = Some(true);
-        out.invite_state = invited.map(|i| i.invite_state.events);
+        out.invite_state = match place.membership {
+            // There is no other place for it; the own membership inside tells.
+            MembershipState::Knock => Some(rooms::knocked(frame, room)?.knock_state.events),
+            _ => rooms::invited(frame, room)?.map(|i| i.invite_state.events),
+        };
         return Ok(out.invite_state.is_some().then_some(out));
     }
     let user = &frame.who.user_id;
@@ -54,17 +60,18 @@ pub(super) fn room(
     let all = RoomEventFilter::default();
     let found = rooms::timeline(frame, room, &sight, floor, to, &all, wanted.timeline)?;
     out.timeline = frame.matrix.rooms.render(room, &found.links, &sight)?;
-    out.limited = found.limited;
+    // Older events than those that it has lie before a gap for a client, else behind what it has.
+    out.limited = found.limited || more && !new;
     if new || !found.links.is_empty() {
         out.prev_batch = Some(token::before(frame.matrix, room, found.start)?);
     }
     out.initial = new.then_some(true);
-    let live = found
-        .links
-        .iter()
-        .filter(|link| link.ordinal > from)
-        .count();
-    out.num_live = (!new).then(|| UInt::try_from(live).unwrap_or_default());
+    // What came since the client asked last, and since the account is in.
+    let known = match frame.since {
+        Some(since) if new => Some(room.ordinal_at(since)?.max(place.since)),
+        _ => (!new).then_some(from),
+    };
+    out.num_live = known.map(|known| live(&found, known));
     let window = rooms::Window { from, to };
     let state = room.state_at(to)?;
     if new || more || summary::changed(room, &window)? {
@@ -125,6 +132,54 @@ pub(super) fn room(
     };
     let counts = unread::count(frame.matrix, room, &reader, to)?;
     out.unread_notifications = rooms::unread_count(counts.all());
+    Ok(Some(out))
+}
+
+/// How many events of a timeline came behind `known`.
+fn live(found: &rooms::Timeline, known: u64) -> UInt {
+    let live = found.links.iter().filter(|link| link.ordinal > known);
+    UInt::try_from(live.count()).unwrap_or_default()
+}
+
+/// A room that the account is no longer in, or not invited to: how that ended, and what it saw until then; `None` where
+/// it knows.
+fn over(
+    frame: &Frame<'_>,
+    place: &Place,
+    wanted: &Wanted,
+    before: Option<&Known>,
+) -> Answer<Option<response::Room>> {
+    if before.is_some_and(|known| known.seen >= place.seq) {
+        return Ok(None);
+    }
+    let (room, user) = (&place.room, &frame.who.user_id);
+    let mut out = response::Room::new();
+    let sight = room.sight(user)?.on(frame.who.device.id);
+    let now = room.ordinal_at(frame.now.seq)?;
+    let to = sight.left_at().unwrap_or(now).min(now);
+    let from = before.map_or(Ok(0), |known| room.ordinal_at(known.seen))?;
+    let floor = match sight.membership_at(from) {
+        MembershipState::Join => from,
+        _ => 0,
+    };
+    let all = RoomEventFilter::default();
+    let found = rooms::timeline(frame, room, &sight, floor, to, &all, wanted.timeline)?;
+    out.timeline = frame.matrix.rooms.render(room, &found.links, &sight)?;
+    out.limited = found.limited;
+    out.prev_batch = Some(token::before(frame.matrix, room, found.start)?);
+    out.initial = before.is_none().then_some(true);
+    out.num_live = before.is_some().then(|| live(&found, from));
+    let was_in = sight.was_joined();
+    let senders: BTreeSet<&str> = found.links.iter().map(|l| l.sender.as_str()).collect();
+    let state = room.state_at(to)?;
+    let told = |link: &&Arc<Link>| {
+        let own = link.kind == ruma::events::TimelineEventType::RoomMember
+            && link.state_key.as_deref() == Some(user.as_str());
+        let wanted = was_in && is_wanted(link, wanted, user.as_str(), &senders);
+        own || wanted && link.ordinal > floor
+    };
+    let links: Vec<Arc<Link>> = state.iter().filter(told).cloned().collect();
+    out.required_state = frame.matrix.rooms.render_state(room, &links)?;
     Ok(Some(out))
 }
 
