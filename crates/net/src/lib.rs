@@ -13,6 +13,8 @@
 //!   Throttle: begin(account, address, known device, now) before each password is looked at
 //! ```
 //!
+//! What strangers make the node fetch (previews of links, push services) goes through [`fetch`] and nothing else.
+//!
 //! A login, as a session does it: offer [`sasl::Policy::offers`] for [`Peer::channel`]; start a [`sasl::Sasl`]; at
 //! [`sasl::Step::Lookup`] ask [`Throttle::begin`] and find the account; at [`sasl::Step::Check`] await
 //! [`sasl::PasswordChecker::check`]; at the end tell the throttle: [`Throttle::succeeded`] on success,
@@ -37,6 +39,7 @@ mod address;
 mod connection;
 pub mod credentials;
 pub mod dial;
+pub mod fetch;
 pub mod files;
 mod hash;
 pub mod http;

@@ -12,8 +12,10 @@ use crate::federation::{self, S2s, To};
 use crate::suggest;
 
 mod calls;
+pub mod fetch;
 
 pub use calls::{CallServer, Calls};
+pub use fetch::Fetch;
 
 /// Where `serve` and the administration commands look when they are not told.
 pub const DEFAULT_PATH: &str = "/etc/sammen/sammen.toml";
@@ -54,6 +56,9 @@ pub struct Config {
     /// What apps use for calls.
     #[serde(default)]
     pub calls: Calls,
+    /// What the node fetches on other people's word.
+    #[serde(default)]
+    pub fetch: Fetch,
     /// How long messages stay.
     #[serde(default)]
     pub retention: Retention,
@@ -396,6 +401,7 @@ impl Config {
             passwords: Passwords::default(),
             accounts: Accounts::default(),
             calls: Calls::default(),
+            fetch: Fetch::default(),
             retention: Retention::default(),
             limits: Limits::default(),
         }

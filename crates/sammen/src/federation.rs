@@ -156,23 +156,26 @@ pub fn reload(federation: &Federation, xmpp: &Xmpp, tls: &Tls) -> anyhow::Result
 /// How other servers are found, reached and trusted.
 fn ways(xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<Ways> {
     let s2s = &xmpp.s2s;
-    let names = if s2s.dns {
-        match Names::new(&s2s.resolvers) {
-            Ok(names) => Some(names),
-            // A node without DNS still serves its own people.
-            Err(error) => {
-                tracing::warn!(%error, "there is no DNS: only servers with a route are reached");
-                None
-            }
-        }
-    } else {
-        None
-    };
     Ok(Ways {
-        dialer: Dialer::new(routes(&xmpp.routes)?, names, PATIENCE),
+        dialer: Dialer::new(routes(&xmpp.routes)?, names(s2s), PATIENCE),
         tls: tls.client(s2s::ALPN)?,
         trust: Trust::new(&s2s.authorities, s2s.system_authorities)?,
     })
+}
+
+/// DNS as configured; `None` where there is none.
+pub fn names(s2s: &S2s) -> Option<Names> {
+    if !s2s.dns {
+        return None;
+    }
+    match Names::new(&s2s.resolvers) {
+        Ok(names) => Some(names),
+        // A node without DNS still serves its own people.
+        Err(error) => {
+            tracing::warn!(%error, "there is no DNS: only what is configured is reached");
+            None
+        }
+    }
 }
 
 fn settings(s2s: &S2s) -> s2s::Config {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use sammen_net::Connection;
+use sammen_net::fetch::Fetcher;
 
-use crate::config::{Config, Security};
+use crate::config::{self, Config, Security};
 use crate::run::{Addresses, Assembled};
 
 /// Where IRC is spoken over a WebSocket.
@@ -27,6 +28,8 @@ pub struct Protocols {
     /// `None` where the domain is none that Matrix can write.
     matrix: Option<Arc<sammen_matrix::Matrix>>,
     host: Arc<crate::web_host::NodeHost>,
+    /// What strangers make the node fetch; each use of it has a lane of its own.
+    fetcher: Fetcher,
     url: Option<String>,
 }
 
@@ -57,6 +60,7 @@ impl Protocols {
             web,
             matrix,
             host,
+            fetcher: config::fetch::build(config)?,
             url,
         })
     }
@@ -116,6 +120,7 @@ impl Protocols {
     /// When a secret can't be read; then nothing changes.
     pub fn reload(&self, config: &Config, addresses: &Addresses) -> anyhow::Result<()> {
         self.xmpp.config.set(xmpp(config)?);
+        config::fetch::reload(&self.fetcher, config)?;
         self.irc.reconfigure(irc(config, addresses));
         self.web.config.set(web(config, addresses));
         self.host.reload(config);

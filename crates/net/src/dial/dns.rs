@@ -179,7 +179,7 @@ impl Names {
     }
 
     /// A host's addresses.
-    pub(super) async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+    pub(crate) async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         let name = format!("{}.", host.trim_end_matches('.'));
         let found = self.0.lookup_ip(name).await.map_err(io::Error::other)?;
         Ok(found.iter().take(RECORDS).collect())

@@ -7,7 +7,7 @@
 //! ```
 
 mod dns;
-mod race;
+pub(crate) mod race;
 mod tls;
 mod trust;
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 const DELAY: Duration = Duration::from_millis(250);
 
 /// §4: IPv6 first, then in turn.
-pub(super) fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+pub(crate) fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let (six, four): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv6);
     let (mut six, mut four) = (six.into_iter(), four.into_iter());
     let mut out = Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 type Attempt<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
 /// The first attempt that succeeds; the last error where none does. The others are given up.
-pub(super) async fn first<T, F>(
+pub(crate) async fn first<T, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
 ) -> io::Result<T>

@@ -77,6 +77,11 @@ impl Trust {
         Ok(Self { verifier })
     }
 
+    /// The check itself, for handshakes that fail where it does.
+    pub(crate) fn verifier(&self) -> Option<Arc<WebPkiServerVerifier>> {
+        self.verifier.clone()
+    }
+
     /// Whether a chain proves that its holder is the server of `domain`.
     ///
     /// # Errors
