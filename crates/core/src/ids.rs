@@ -64,6 +64,13 @@ impl Pos {
             .map(|i| Some(Pos(start.checked_add(step.checked_mul(i)?)?)))
             .collect()
     }
+
+    /// A place right behind `before`, for one of many that follow each other up to `after`: some ten thousand of them find
+    /// room between two neighbours that were appended. `None` if there is none.
+    pub fn behind(before: Pos, after: Pos) -> Option<Pos> {
+        let room = after.0.checked_sub(before.0)?;
+        (room > 1).then(|| Pos(before.0 + (room >> 11).max(1)))
+    }
 }
 
 /// The id of an event that other people may see: 48 bits of Unix milliseconds, then 80 random bits (a ULID).
@@ -178,6 +185,9 @@ mod tests {
         let p = Pos::between(Some(Pos(0)), Some(Pos(Pos::STEP)), 3).unwrap();
         assert!(p[0].0 > 0 && p.windows(2).all(|w| w[0] < w[1]) && p[2].0 < Pos::STEP);
         assert_eq!(Pos::between(Some(Pos(1)), Some(Pos(2)), 1), None);
+        let end = Pos(Pos::STEP);
+        let many = std::iter::successors(Some(Pos(0)), |last| Pos::behind(*last, end));
+        assert!(many.take_while(|p| *p < end).count() > 10_000);
         let before = Pos::between(None, Some(Pos(0)), 2).unwrap();
         assert!(before[0] < before[1] && before[1].0 < 0);
     }

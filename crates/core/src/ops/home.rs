@@ -86,6 +86,32 @@ pub fn receive(
     incoming: Incoming,
     before: Option<EventId>,
 ) -> Outcome<Sent> {
+    put(tx, id, incoming, before.map_or(Place::End, Place::Before))
+}
+
+/// Like [`receive`], for an event that was missed: it goes where its time puts it, which may be before what is known
+/// already. Thousands of them fit between two neighbours, oldest first.
+///
+/// # Errors
+/// As for [`receive`].
+pub fn fill(tx: &mut Tx<'_>, id: ConversationId, incoming: Incoming) -> Outcome<Sent> {
+    put(tx, id, incoming, Place::Time)
+}
+
+/// Where an event of a network's belongs.
+#[derive(Clone, Copy)]
+enum Place {
+    End,
+    Before(EventId),
+    Time,
+}
+
+fn put(
+    tx: &mut Tx<'_>,
+    id: ConversationId,
+    incoming: Incoming,
+    place: Place,
+) -> Outcome<Sent> {
     let convo = tx.convo(id)?;
     let tail = tx.tail(id)?;
     crate::ops::send::check_sizes(
@@ -112,22 +138,36 @@ pub fn receive(
             return Ok(sent(&event, true));
         }
     }
-    let (pos, at, at_end) = match before {
+    let neighbours = match place {
+        Place::End => None,
+        Place::Before(next) => {
+            let next = tx
+                .event(next)?
+                .filter(|e| e.conversation == id)
+                .ok_or(Refusal::NotFound)?;
+            Some((nearest(tx, id, &Side::Below(next.pos))?, next))
+        }
+        Place::Time => {
+            let previous = nearest(tx, id, &Side::Until(incoming.at))?;
+            let floor = previous.as_ref().map_or(Pos(i64::MIN), |e| e.pos);
+            let next = nearest(tx, id, &Side::Above(floor))?;
+            next.map(|next| (previous, next))
+        }
+    };
+    let (pos, at, at_end) = match neighbours {
         None => (
             Pos(tail.last_pos.map_or(0, |p| p.0) + Pos::STEP),
             incoming.at.max(tail.last_at),
             true,
         ),
-        Some(next) => {
-            let next = tx
-                .event(next)?
-                .filter(|e| e.conversation == id)
-                .ok_or(Refusal::NotFound)?;
-            let previous = previous(tx, id, next.pos)?;
-            let places = Pos::between(previous.as_ref().map(|e| e.pos), Some(next.pos), 1);
-            let pos = places
-                .and_then(|p| p.first().copied())
-                .ok_or(Refusal::Invalid("no place is left there"))?;
+        Some((previous, next)) => {
+            let floor = previous.as_ref().map(|e| e.pos);
+            let pos = match (place, floor) {
+                // The next one follows this one: most of the room stays behind it.
+                (Place::Time, Some(floor)) => Pos::behind(floor, next.pos),
+                _ => Pos::between(floor, Some(next.pos), 1).and_then(|p| p.first().copied()),
+            };
+            let pos = pos.ok_or(Refusal::Invalid("no place is left there"))?;
             let floor = previous.map_or(Timestamp(i64::MIN), |e| e.at);
             (pos, incoming.at.max(floor).min(next.at), false)
         }
@@ -212,7 +252,7 @@ pub fn accept(
                 .event(next)?
                 .filter(|e| e.conversation == event.conversation)
                 .ok_or(Refusal::NotFound)?;
-            let previous = previous(tx, event.conversation, next.pos)?;
+            let previous = nearest(tx, event.conversation, &Side::Below(next.pos))?;
             let places = Pos::between(previous.map(|e| e.pos), Some(next.pos), 1);
             places
                 .and_then(|p| p.first().copied())
@@ -287,40 +327,53 @@ pub fn returned(
     Ok(())
 }
 
-/// The event in front of a place.
-fn previous(
+/// On which side of what.
+enum Side {
+    Below(Pos),
+    Above(Pos),
+    Until(Timestamp),
+}
+
+/// The accepted event that is nearest to a place or a time, on one side of it.
+fn nearest(
     tx: &mut Tx<'_>,
     conversation: ConversationId,
-    pos: Pos,
+    side: &Side,
 ) -> Outcome<Option<Arc<Event>>> {
+    let (from, to, until) = match *side {
+        Side::Below(pos) => (Pos(i64::MIN), Some(pos), None),
+        Side::Above(pos) => (Pos(pos.0.saturating_add(1)), None, None),
+        Side::Until(at) => (Pos(i64::MIN), None, Some(at)),
+    };
+    let first = matches!(side, Side::Above(_));
     let query = HistoryQuery {
-        sources: vec![(
-            conversation,
-            vec![crate::member::Interval {
-                from: Pos(i64::MIN),
-                to: Some(pos),
-            }],
-        )],
+        sources: vec![(conversation, vec![crate::member::Interval { from, to }])],
         reader: None,
         after: None,
         before: None,
         from: None,
-        until: None,
+        until,
         author: None,
         text: None,
         kinds: Kinds::All,
         skip: 0,
         limit: 1,
-        from_end: true,
+        from_end: !first,
     };
     let stored = tx.store.history(&query)?.events.pop();
-    let here = tx
-        .events
-        .values()
-        .filter(|e| e.conversation == conversation && e.pos < pos)
-        .max_by_key(|e| e.pos)
-        .cloned();
-    Ok([stored, here].into_iter().flatten().max_by_key(|e| e.pos))
+    let here = tx.events.values().filter(|e| {
+        e.conversation == conversation
+            && e.acceptance == Acceptance::Accepted
+            && e.pos >= from
+            && to.is_none_or(|to| e.pos < to)
+            && until.is_none_or(|until| e.at <= until)
+    });
+    let all = here.cloned().chain(stored);
+    Ok(if first {
+        all.min_by_key(|e| e.pos)
+    } else {
+        all.max_by_key(|e| e.pos)
+    })
 }
 
 fn sent(event: &Event, duplicate: bool) -> Sent {

@@ -13,14 +13,14 @@ use crate::event::{
 };
 use crate::ids::{ConversationId, EventId, Pos};
 use crate::live::{Announced, OccupantChange, OccupantKind, StateChange};
-use crate::member::{Member, Membership, Role, Standing};
+use crate::member::{Interval, Member, Membership, Role, Standing};
 use crate::network::Network;
 use crate::node::Node;
 use crate::ops::home;
 use crate::ops::send::{Draft, append};
 use crate::principal::Origin;
 use crate::refusal::{Outcome, Refusal};
-use crate::store::Write;
+use crate::store::{HistoryQuery, Kinds, Write};
 use crate::tx::{Post, Tx};
 
 /// Somebody in a room elsewhere, as the room shows them.
@@ -290,6 +290,32 @@ pub fn known(
         return Ok(Some(event.clone()));
     }
     Ok(tx.store.event(hit.seq)?)
+}
+
+/// The last accepted events of a conversation, oldest first, as they were before this batch.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn latest(tx: &Tx<'_>, id: ConversationId, limit: usize) -> Outcome<Vec<Arc<Event>>> {
+    let whole = Interval {
+        from: Pos(i64::MIN),
+        to: None,
+    };
+    let query = HistoryQuery {
+        sources: vec![(id, vec![whole])],
+        reader: None,
+        after: None,
+        before: None,
+        from: None,
+        until: None,
+        author: None,
+        text: None,
+        kinds: Kinds::All,
+        skip: 0,
+        limit,
+        from_end: true,
+    };
+    Ok(tx.store.history(&query)?.events)
 }
 
 /// Tells of a coming or going, on the lane of events and in its form, without keeping it.

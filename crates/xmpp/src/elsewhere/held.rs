@@ -2,6 +2,7 @@
 //! of its clients is there. It is entered again when it was lost (XEP-0410), also after the node was away.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sammen_core::document::Owner;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::room::{Room, Seat};
+use super::room::{Input, Room, Seat};
 use super::{Elsewhere, held_jid, history};
 use crate::server::Server;
 use crate::wire::{Condition, Element, Jid, StanzaError, Str, ns};
@@ -24,6 +25,8 @@ const SHELF: &str = "xmpp-elsewhere";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// After this long without a word from the room the node asks whether it is still in (XEP-0410 §3).
 const PING_AFTER: Duration = Duration::from_secs(300);
+/// How long the archive rests where much was missed, before it is asked for more.
+const MORE_AFTER: Duration = Duration::from_secs(5);
 /// The first pause before entering again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 /// Rooms that are held for one account.
@@ -87,12 +90,22 @@ pub async fn enter(
         password: password.map(str::to_owned),
     };
     let entered = try_to_enter(server, &place, &full, who, &kept).await;
-    if let Err(refusal) = entered {
-        give_up(&all, &place, &full);
-        return Err(refusal);
-    }
+    let more = match entered {
+        Ok(more) => more,
+        Err(refusal) => {
+            give_up(&all, &place, &full);
+            return Err(refusal);
+        }
+    };
     remember(server, who, room, Some(&kept)).await?;
-    tokio::spawn(keep(server.clone(), place, full, who.clone(), kept));
+    tokio::spawn(keep(
+        server.clone(),
+        place,
+        full,
+        who.clone(),
+        kept,
+        more,
+    ));
     Ok(())
 }
 
@@ -122,14 +135,14 @@ async fn remember(
         .await
 }
 
-/// One try: what the room says of itself, entering, what was said before.
+/// One try: what the room says of itself, entering, what was said before. Whether more of that is missing.
 async fn try_to_enter(
     server: &Arc<Server>,
     room: &Arc<Room>,
     full: &Jid,
     who: &Address,
     kept: &Kept,
-) -> Outcome<()> {
+) -> Outcome<bool> {
     let query = Element::new(ns::DISCO_INFO, "query");
     let info = ask(server, full, &room.jid, "get", query).await?;
     if info.get("type") == Some("error") {
@@ -194,10 +207,12 @@ async fn try_to_enter(
             })
         })
         .await;
+    room.archived.store(archived, Ordering::Relaxed);
+    let more = history::fill(server, room, full).await;
     if archived {
-        history::fetch(server, room, full).await;
+        room.put(Input::Follows).await;
     }
-    shown
+    shown.map(|()| more)
 }
 
 async fn come_in(
@@ -224,7 +239,7 @@ async fn come_in(
     }
     if archived {
         // What is said from here on comes behind what the archive has.
-        room.put(super::room::Input::Waits).await;
+        room.put(Input::Waits).await;
     }
     // Where there is an archive it tells the past better.
     let history = Element::new(ns::MUC, "history");
@@ -247,11 +262,7 @@ async fn come_in(
         _ => Err(Refusal::Unreachable),
     };
     if outcome.is_err() && archived {
-        room.put(super::room::Input::History {
-            messages: Vec::new(),
-            missed: false,
-        })
-        .await;
+        room.put(Input::Follows).await;
     }
     outcome
 }
@@ -292,11 +303,19 @@ const fn passes(refusal: &Refusal) -> bool {
 }
 
 /// Looks after a held place until it is left or taken away for good.
-async fn keep(server: Arc<Server>, room: Arc<Room>, full: Jid, who: Address, kept: Kept) {
+async fn keep(
+    server: Arc<Server>,
+    room: Arc<Room>,
+    full: Jid,
+    who: Address,
+    kept: Kept,
+    mut more: bool,
+) {
     let mut pause = PAUSES.0;
     loop {
+        let look = if more { MORE_AFTER } else { PING_AFTER };
         tokio::select! {
-            () = sleep(PING_AFTER) => {}
+            () = sleep(look) => {}
             () = room.lost.notified() => {}
         }
         let seen = {
@@ -313,13 +332,15 @@ async fn keep(server: Arc<Server>, room: Arc<Room>, full: Jid, who: Address, kep
         if inside {
             let quiet = Instant::now().duration_since(heard) >= PING_AFTER;
             if !quiet || still_in(&server, &room, &full, &nick).await {
+                // Also what an archive that did not answer still owes.
+                more = history::fill(&server, &room, &full).await;
                 continue;
             }
         }
         loop {
             match try_to_enter(&server, &room, &full, &who, &kept).await {
-                Ok(()) => {
-                    pause = PAUSES.0;
+                Ok(left) => {
+                    (pause, more) = (PAUSES.0, left);
                     break;
                 }
                 Err(refusal) if passes(&refusal) => {
@@ -440,6 +461,6 @@ pub(super) async fn come_back(server: Arc<Server>) {
             .entry(full.to_str())
             .or_insert_with(|| Seat::new(who.clone(), who.name(), true));
         room.lost.notify_one();
-        tokio::spawn(keep(server.clone(), room, full, who, kept));
+        tokio::spawn(keep(server.clone(), room, full, who, kept, false));
     }
 }

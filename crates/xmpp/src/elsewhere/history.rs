@@ -1,26 +1,167 @@
 //! What was said in a room elsewhere while nobody of ours was there, from its archive (XEP-0313).
+//!
+//! Whenever one of ours comes in, what the room said since the newest message that is known here may be missing, whoever
+//! it is that comes: that is a *gap*, remembered in the batch that lets them in. Who holds a place there fills gaps from
+//! the archive, page by page, each in one batch with how far it came, so that neither a restart nor an archive that does
+//! not answer loses any. A gap ends where a message is known that was told after it began.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sammen_core::document::Owner;
-use sammen_core::history::Scope;
-use sammen_core::tx::Expect;
-use sammen_core::{Address, Node, Outcome};
+use sammen_core::ops::projection;
+use sammen_core::tx::{Expect, Tx, decode, encode};
+use sammen_core::{Convo, Outcome, Seq, Timestamp, event::Scheme};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::held::ask;
 use super::project::room_id;
 use super::room::{Input, Room};
 use crate::server::Server;
+use crate::time;
 use crate::wire::{Element, Jid, ns};
 
-/// The shelf that remembers up to where a room's archive was read.
+/// The shelf that remembers what is missing of rooms' archives, by bare JID.
 const SHELF: &str = "xmpp-archive";
 /// Events of the log in which the newest message of the room is looked for.
 const LATEST: usize = 200;
 /// Messages in one answer.
 const PAGE: usize = 50;
-/// Most answers that are asked for when a room is entered again; of an unknown room the newest one is enough.
+/// Most answers that are asked for at a time, while what is said in the room waits; the rest comes later.
 const PAGES: usize = 20;
+/// Gaps that are told apart; more are one.
+const GAPS: usize = 32;
+
+/// What is remembered of a room's archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Read {
+    gaps: Vec<Gap>,
+}
+
+/// What may be missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Gap {
+    /// Behind this id of the archive; empty where none was known.
+    after: String,
+    /// When that was said, for an archive that no longer has it.
+    at: Timestamp,
+    /// What the log had when it began.
+    seq: Seq,
+    /// Somebody of ours was a member then: they missed it, and are told.
+    told: bool,
+}
+
+/// A page of the archive, oldest first.
+pub(super) struct Page {
+    /// Its results.
+    pub messages: Vec<Element>,
+    /// The gap that it was asked for; `None` for the newest ones of an archive that nobody read before.
+    gap: Option<Gap>,
+    /// The archive has no more.
+    complete: bool,
+    /// Hears which gap is next.
+    next: oneshot::Sender<Option<Gap>>,
+}
+
+impl Page {
+    /// Whether its messages are the past, which nobody missed.
+    pub fn past(&self) -> bool {
+        self.gap.as_ref().is_none_or(|gap| !gap.told)
+    }
+
+    /// Whether its messages go where their time puts them.
+    pub fn fills(&self) -> bool {
+        self.gap.is_some()
+    }
+
+    /// Remembers how far it leads, in the batch of its messages. How many of them are to be kept: those in front of the
+    /// gap's end. And which gap is next.
+    pub fn note(
+        &self,
+        tx: &mut Tx<'_>,
+        room: &Room,
+        convo: &Convo,
+    ) -> Outcome<(usize, Option<Gap>)> {
+        let mut read = read(tx, &room.jid)?.unwrap_or_default();
+        let mut kept = self.messages.len();
+        if let Some(gap) = &self.gap {
+            let mut last = None;
+            for (n, id) in self.messages.iter().map(|r| r.get("id")).enumerate() {
+                let Some(id) = id else { continue };
+                let event = projection::known(tx, convo.id(), Scheme::RemoteStanzaId, id)?;
+                if event.is_some_and(|event| event.seq > gap.seq) {
+                    kept = n;
+                    break;
+                }
+                last = Some(id);
+            }
+            let ends = self.complete || kept < self.messages.len();
+            if let Some(first) = read.gaps.first_mut().filter(|first| *first == gap) {
+                match last {
+                    // An archive that does not get on has an end, too.
+                    Some(last) if !ends && last != gap.after => last.clone_into(&mut first.after),
+                    _ => drop(read.gaps.remove(0)),
+                }
+            }
+        }
+        write(tx, &room.jid, &read)?;
+        Ok((kept, read.gaps.into_iter().next()))
+    }
+
+    /// Tells who asked what to ask for next.
+    pub fn done(self, next: Option<Gap>) {
+        let _ = self.next.send(next);
+    }
+}
+
+fn read(tx: &mut Tx<'_>, jid: &Jid) -> Outcome<Option<Read>> {
+    let document = tx.document(&Owner::Node, SHELF, jid.as_str())?;
+    let value = document.and_then(|d| d.value);
+    Ok(value.map(|v| decode(&v).unwrap_or_default()))
+}
+
+fn write(tx: &mut Tx<'_>, jid: &Jid, read: &Read) -> Outcome<()> {
+    let value = Some(encode(read)?);
+    tx.put_document(&Owner::Node, SHELF, jid.as_str(), Expect::Anything, value)
+        .map(drop)
+}
+
+/// One of ours comes into the room: what was said since the newest known message may be missing.
+pub(super) fn came_in(tx: &mut Tx<'_>, convo: &Convo, jid: &Jid) -> Outcome<()> {
+    let known = read(tx, jid)?;
+    let newest = newest(tx, convo, jid)?;
+    if known.is_none() && newest.is_none() {
+        // A room that nobody here knows has a past, and no gap.
+        return Ok(());
+    }
+    let mut read = known.unwrap_or_default();
+    let (after, at) = newest.unwrap_or_default();
+    let gap = Gap {
+        after,
+        at,
+        seq: tx.tail(convo.id())?.last_seq,
+        told: convo.joined().any(|m| m.address.is_account()),
+    };
+    let full = read.gaps.len() >= GAPS;
+    match read.gaps.last_mut() {
+        // It goes on, or there are too many: up to what is told from now on.
+        Some(last) if full || last.after == gap.after => {
+            last.seq = gap.seq;
+            last.told |= gap.told;
+        }
+        _ => read.gaps.push(gap),
+    }
+    write(tx, jid, &read)
+}
+
+/// The newest message that the room has told, by the room's id, and when.
+fn newest(tx: &Tx<'_>, convo: &Convo, jid: &Jid) -> Outcome<Option<(String, Timestamp)>> {
+    let events = projection::latest(tx, convo.id(), LATEST)?;
+    let mut told = events.iter().rev();
+    Ok(told.find_map(|e| Some((room_id(e, jid)?, e.at))))
+}
 
 /// A message that brings a result of an archive; true if it was one that was asked for.
 pub(super) fn result(room: &Room, from: &Jid, el: &Element) -> bool {
@@ -40,86 +181,83 @@ pub(super) fn result(room: &Room, from: &Jid, el: &Element) -> bool {
     }
 }
 
-fn query(id: &str, after: Option<&str>) -> Element {
+/// Asks for what is behind a gap's start, or for the newest ones. By time where the archive no longer has the id.
+fn query(id: &str, gap: Option<&Gap>, by_time: bool) -> Element {
     let text = |name: &'static str, text: &str| Element::new(ns::RSM, name).text(text);
     let set = Element::new(ns::RSM, "set").child(text("max", &PAGE.to_string()));
-    let set = match after {
-        Some(after) => set.child(text("after", after)),
-        None => set.child(Element::new(ns::RSM, "before")),
+    let query = Element::new(ns::MAM, "query").attr("queryid", id);
+    let Some(gap) = gap else {
+        return query.child(set.child(Element::new(ns::RSM, "before")));
     };
-    Element::new(ns::MAM, "query")
-        .attr("queryid", id)
-        .child(set)
+    if !by_time {
+        return query.child(set.child(text("after", &gap.after)));
+    }
+    let field = |name: &'static str, value: &str| {
+        let value = Element::new(ns::DATA_FORMS, "value").text(value);
+        Element::new(ns::DATA_FORMS, "field")
+            .attr("var", name)
+            .child(value)
+    };
+    let form = Element::new(ns::DATA_FORMS, "x")
+        .attr("type", "submit")
+        .child(field("FORM_TYPE", ns::MAM).attr("type", "hidden"))
+        .child(field("start", &time::stamp(gap.at)));
+    query.child(form).child(set)
 }
 
-/// Reads what the archive has behind what is known, and hands it to the room's task; whatever was said meanwhile
-/// follows.
-pub(super) async fn fetch(server: &Arc<Server>, room: &Arc<Room>, full: &Jid) {
+/// Fills the room's gaps, the oldest first, with at most so many answers of the archive. What is still missing then stays
+/// remembered, and `true` says so.
+pub(super) async fn fill(server: &Arc<Server>, room: &Arc<Room>, full: &Jid) -> bool {
+    if !room.archived.load(Ordering::Relaxed) {
+        return false;
+    }
+    // One is enough, whoever of ours holds a place.
+    let Ok(_filling) = room.filling.try_lock() else {
+        return false;
+    };
     let key = room.jid.to_string();
-    let known = server.node.read({
-        let (key, jid, address) = (key.clone(), room.jid.clone(), room.address.clone());
-        move |node| {
-            let read = node.store().document(&Owner::Node, SHELF, &key)?;
-            let read = read.and_then(|d| d.value);
-            let read = read.and_then(|v| String::from_utf8(v.to_vec()).ok());
-            // What was said while somebody was there is known too.
-            Ok((read, newest(node, &address, &jid)?))
-        }
+    let known = server.node.read(move |node| {
+        let document = node.store().document(&Owner::Node, SHELF, &key)?;
+        let value = document.and_then(|d| d.value);
+        Ok(value.map(|v| decode::<Read>(&v).unwrap_or_default()))
     });
-    let (read, newest) = known.await.unwrap_or_default();
-    let missed = read.is_some();
-    let mut after = newest.or(read.filter(|id| !id.is_empty()));
-    let mut found = Vec::new();
+    let Ok(known) = known.await else { return false };
+    let known = known.map(|read| read.gaps.into_iter().next());
+    let mut gap = match known {
+        Some(None) => return false,
+        Some(gap) => gap,
+        None => None,
+    };
+    let mut by_time = gap.as_ref().is_some_and(|gap| gap.after.is_empty());
     for _ in 0..PAGES {
         let id = format!("{:016x}", server.node.clock().random() >> 64);
         room.pages.lock().insert(id.clone(), Vec::new());
-        let answer = ask(server, full, &room.jid, "set", query(&id, after.as_deref())).await;
-        let page = room.pages.lock().remove(&id).unwrap_or_default();
-        let Ok(answer) = answer else { break };
+        let question = query(&id, gap.as_ref(), by_time);
+        let answer = ask(server, full, &room.jid, "set", question).await;
+        let messages = room.pages.lock().remove(&id).unwrap_or_default();
+        let Ok(answer) = answer else { return false };
         let Some(fin) = answer.find("fin", ns::MAM) else {
-            // What was known last is no longer there: the newest ones are.
-            if after.take().is_some() {
-                continue;
+            if gap.is_none() || std::mem::replace(&mut by_time, true) {
+                return false;
             }
-            break;
+            continue;
         };
-        let newest = after.is_none();
-        let last = page.last().and_then(|r| r.get("id")).map(str::to_owned);
-        let complete = fin.get("complete") == Some("true") || page.is_empty();
-        found.extend(page);
-        if last.is_some() {
-            after = last;
-        }
-        if complete || newest {
-            break;
+        let complete = fin.get("complete") == Some("true") || messages.is_empty();
+        let (next, told) = oneshot::channel();
+        let page = Page {
+            messages,
+            gap,
+            complete,
+            next,
+        };
+        room.put(Input::Page(page)).await;
+        match told.await {
+            Ok(Some(next)) => {
+                by_time = next.after.is_empty();
+                gap = Some(next);
+            }
+            _ => return false,
         }
     }
-    room.put(Input::History {
-        messages: found,
-        missed,
-    })
-    .await;
-    // Also of an archive that was empty it is remembered that it was read.
-    let last = after.unwrap_or_default();
-    let write = server.node.write(move |tx| {
-        let value = Some(last.into_bytes().into());
-        tx.put_document(&Owner::Node, SHELF, &key, Expect::Anything, value)
-            .map(drop)
-    });
-    let _ = write.await;
-}
-
-/// The id of the newest message of the room that is known here.
-fn newest(node: &Node, address: &Address, jid: &Jid) -> Outcome<Option<String>> {
-    let Some(convo) = node.room(address)? else {
-        return Ok(None);
-    };
-    let Some(reader) = convo.joined().find(|m| m.address.is_account()) else {
-        return Ok(None);
-    };
-    let scope = Scope::Conversation(convo.id());
-    let mut query = node.query(&reader.address, &scope, LATEST)?;
-    query.from_end = true;
-    let events = node.store().history(&query)?.events;
-    Ok(events.iter().rev().find_map(|e| room_id(e, jid)))
+    true
 }

@@ -15,6 +15,7 @@ use sammen_core::{Address, EventId, Outcome, Protocol, Refusal, Settings, Timest
 use tokio::time::Instant;
 
 use super::room::Room;
+use super::history::{self, Page};
 use super::{Elsewhere, Token, address};
 use crate::live_stanza::LiveStanza;
 use crate::muc::names::{self, status};
@@ -57,7 +58,7 @@ pub(super) async fn stanza(
         rings,
     } = news;
     let client = (!held).then(|| to.clone());
-    let (raw, home) = (el.clone(), room.address.clone());
+    let (raw, here) = (el.clone(), room.clone());
     let session = client.and_then(|jid| {
         let account = server.place(&jid.bare());
         let crate::address::Place::Account(account) = account else {
@@ -69,7 +70,7 @@ pub(super) async fn stanza(
     let written = server
         .node
         .write(move |tx| {
-            let done = apply(tx, &home, changes);
+            let done = apply(tx, &here, changes);
             if let Some((session, resource)) = session {
                 let change = Arc::new(LiveStanza::of(&raw, Some(&resource)).change());
                 tx.after(move |live| live.tell_session(session, &change));
@@ -115,6 +116,8 @@ impl Default for News {
 
 /// A change of the projection.
 enum Change {
+    /// One of ours is let in.
+    In,
     Present(Vec<Seen>),
     Came(Seen),
     Went {
@@ -139,16 +142,19 @@ struct Said {
     stanza_id: Option<String>,
     /// Not told live: from before.
     past: bool,
+    /// Goes where its time puts it.
+    fills: bool,
 }
 
-fn apply(tx: &mut Tx<'_>, room: &Address, changes: Vec<Change>) -> Outcome<()> {
+fn apply(tx: &mut Tx<'_>, room: &Room, changes: Vec<Change>) -> Outcome<()> {
     if changes.is_empty() {
         return Ok(());
     }
-    let convo = home::project(tx, room, Settings::default())?;
+    let convo = home::project(tx, &room.address, Settings::default())?;
     let id = convo.id();
     for change in changes {
         match change {
+            Change::In => history::came_in(tx, &convo, &room.jid)?,
             Change::Present(all) => projection::present(tx, id, &all)?,
             Change::Came(seen) => projection::came(tx, id, &seen)?,
             Change::Went {
@@ -245,7 +251,11 @@ fn said_in(tx: &mut Tx<'_>, convo: &Arc<Convo>, said: Said) -> Outcome<()> {
         acceptance: Acceptance::Accepted,
         historical: said.past,
     };
-    home::receive(tx, id, incoming, None)?;
+    if said.fills {
+        home::fill(tx, id, incoming)?;
+    } else {
+        home::receive(tx, id, incoming, None)?;
+    }
     if let (true, Some(target)) = (takes_back, target)
         && let Some(event) = tx.event(target)?
     {
@@ -394,6 +404,7 @@ fn here(room: &Arc<Room>, nick: &str, to: &Jid, x: &Element) -> News {
     }
     // The own presence is the last of those that tell who is there (§7.2.2).
     seat.inside = true;
+    news.changes.push(Change::In);
     news.waiting = std::mem::take(&mut seat.waiting);
     let roster = std::mem::take(&mut seat.roster);
     if others_inside {
@@ -621,6 +632,7 @@ fn spoken(
                 at,
                 stanza_id: stanza_id.map(|id| id.chars().take(256).collect()),
                 past: at.is_some(),
+                fills: false,
             }))
         }
         Act::Typing(typing) if at.is_none() => Some(Change::Typing(author, typing)),
@@ -629,14 +641,9 @@ fn spoken(
 }
 
 /// Messages of the room's archive, oldest first.
-pub(super) async fn history(
-    server: &Arc<Server>,
-    room: &Arc<Room>,
-    results: Vec<Element>,
-    missed: bool,
-) {
-    let mut changes = Vec::with_capacity(results.len());
-    for result in &results {
+pub(super) async fn past(server: &Arc<Server>, room: &Arc<Room>, page: Page) {
+    let mut changes = Vec::with_capacity(page.messages.len());
+    for (n, result) in page.messages.iter().enumerate() {
         let forwarded = result.find("forwarded", ns::FORWARD);
         let message = forwarded.and_then(|f| f.find("message", ns::CLIENT));
         let (Some(forwarded), Some(message)) = (forwarded, message) else {
@@ -651,18 +658,28 @@ pub(super) async fn history(
             continue;
         };
         let change = spoken(server, room, &from, message, at, result.get("id"));
-        changes.extend(change.map(|change| match change {
-            Change::Said(said) => Change::Said(Said {
-                past: !missed,
+        if let Some(Change::Said(said)) = change {
+            let said = Said {
+                past: page.past(),
+                fills: page.fills(),
                 ..said
-            }),
-            other => other,
-        }));
+            };
+            changes.push((n, Change::Said(said)));
+        }
     }
-    let home = room.address.clone();
-    let written = server.node.write(move |tx| apply(tx, &home, changes)).await;
-    if let Err(refusal) = written {
-        tracing::debug!(protocol = "xmpp", %refusal, "history of a room elsewhere is not kept");
+    let here = room.clone();
+    let written = server.node.write(move |tx| {
+        let convo = home::project(tx, &here.address, Settings::default())?;
+        let (kept, next) = page.note(tx, &here, &convo)?;
+        let changes = changes.into_iter().take_while(|(n, _)| *n < kept);
+        apply(tx, &here, changes.map(|(_, change)| change).collect())?;
+        Ok((page, next))
+    });
+    match written.await {
+        Ok((page, next)) => page.done(next),
+        Err(refusal) => {
+            tracing::debug!(protocol = "xmpp", %refusal, "history of a room elsewhere is not kept");
+        }
     }
 }
 

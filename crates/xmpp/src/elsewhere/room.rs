@@ -1,6 +1,7 @@
 //! One room elsewhere: who of ours is in it, and what it tells them, in its order.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -9,6 +10,7 @@ use sammen_core::{Address, Outcome};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::history::Page;
 use super::{Token, project};
 use crate::server::Server;
 use crate::wire::{Element, Jid, Str};
@@ -57,14 +59,10 @@ pub(super) enum Input {
     Stanza(Jid, Jid, Element, Token),
     /// What is said from here on waits for the history.
     Waits,
-    /// What the archive has, oldest first; what waited follows. What was missed since somebody of ours was there last
-    /// is told to those who are there; what was before that is the past.
-    History {
-        /// Results of the archive.
-        messages: Vec<Element>,
-        /// Whether they were missed.
-        missed: bool,
-    },
+    /// What the archive has.
+    Page(Page),
+    /// What waited follows.
+    Follows,
 }
 
 /// One room.
@@ -79,6 +77,10 @@ pub(super) struct Room {
     pub own: Mutex<HashMap<String, Address>>,
     /// Answers to questions for history that are coming in, by query id.
     pub pages: Mutex<HashMap<String, Vec<Element>>>,
+    /// It has an archive.
+    pub archived: AtomicBool,
+    /// Whoever fills the gaps in its history holds this.
+    pub filling: tokio::sync::Mutex<()>,
     /// Rings when a held place is lost.
     pub lost: Notify,
     inbox: mpsc::Sender<Input>,
@@ -94,6 +96,8 @@ impl Room {
             seats: Mutex::default(),
             own: Mutex::default(),
             pages: Mutex::default(),
+            archived: AtomicBool::default(),
+            filling: tokio::sync::Mutex::default(),
             lost: Notify::new(),
             inbox,
         });
@@ -112,8 +116,8 @@ impl Room {
                         }
                         _ => project::stanza(&server, &room, &from, &to, &el, token).await,
                     },
-                    Input::History { messages, missed } => {
-                        project::history(&server, &room, messages, missed).await;
+                    Input::Page(page) => project::past(&server, &room, page).await,
+                    Input::Follows => {
                         for (from, to, el, token) in waits.take().into_iter().flatten() {
                             project::stanza(&server, &room, &from, &to, &el, token).await;
                         }

@@ -79,8 +79,13 @@ struct Square {
     people: Vec<(String, String)>,
     /// Id in the archive, and the message.
     log: Vec<(String, Element)>,
+    /// When each was said, and what time it is.
+    stamps: Vec<String>,
+    now: i64,
     /// What it answers to who wants in.
     closed: Option<&'static str>,
+    /// How many more pages its archive gives; then it says nothing.
+    pages: Option<usize>,
 }
 
 impl Square {
@@ -104,6 +109,8 @@ impl Square {
             ))
         };
         self.log.push((number.clone(), message("x@y")));
+        let stamp = sammen_xmpp::time::stamp(sammen_core::Timestamp(self.now));
+        self.stamps.push(stamp);
         self.people.iter().map(|(_, full)| message(full)).collect()
     }
 
@@ -189,21 +196,39 @@ impl Square {
         }
     }
 
-    fn archive(&self, el: &Element, id: &str, from: &str, to: &str) -> Vec<Element> {
+    fn archive(&mut self, el: &Element, id: &str, from: &str, to: &str) -> Vec<Element> {
+        if let Some(pages) = &mut self.pages {
+            let Some(left) = pages.checked_sub(1) else {
+                return vec![xml(&format!(
+                    "<iq type='error' id='{id}' from='{to}' to='{from}'><error type='wait'><resource-constraint xmlns='{}'/></error></iq>",
+                    ns::STANZA_ERRORS
+                ))];
+            };
+            *pages = left;
+        }
         let query = el.find("query", ns::MAM).unwrap();
         let set = query.find("set", ns::RSM).unwrap();
         let after = set.find_text("after", ns::RSM);
         let known = after.map(|a| self.log.iter().position(|(i, _)| *i == *a).unwrap() + 1);
         let mut out = Vec::new();
-        for (number, message) in self.log.iter().skip(known.unwrap_or(0)) {
+        let max: usize = set.find_text("max", ns::RSM).unwrap().parse().unwrap();
+        let newest = set.has("before", ns::RSM);
+        let first = match newest {
+            true => self.log.len().saturating_sub(max),
+            false => known.unwrap_or(0),
+        };
+        let page = self.log.iter().enumerate().skip(first).take(max);
+        for (n, (number, message)) in page {
+            let stamp = &self.stamps[n];
             out.push(xml(&format!(
-                "<message from='{SQUARE}' to='{from}'><result xmlns='{}' id='{number}' queryid='{}'><forwarded xmlns='{}'><delay xmlns='{}' stamp='2020-01-01T00:00:00Z'/>{message}</forwarded></result></message>",
+                "<message from='{SQUARE}' to='{from}'><result xmlns='{}' id='{number}' queryid='{}'><forwarded xmlns='{}'><delay xmlns='{}' stamp='{stamp}'/>{message}</forwarded></result></message>",
                 ns::MAM, query.get("queryid").unwrap(), ns::FORWARD, ns::DELAY
             )));
         }
         out.push(xml(&format!(
-            "<iq type='result' id='{id}' from='{to}' to='{from}'><fin xmlns='{}' complete='true'/></iq>",
-            ns::MAM
+            "<iq type='result' id='{id}' from='{to}' to='{from}'><fin xmlns='{}' complete='{}'/></iq>",
+            ns::MAM,
+            first + max >= self.log.len()
         )));
         out
     }
@@ -244,7 +269,11 @@ impl Far {
 
     /// Somebody there says something.
     async fn says(&self, nick: &str, id: &str, inner: &str) {
-        let told = self.square.lock().says(nick, id, inner);
+        let told = {
+            let mut square = self.square.lock();
+            square.now = self.server.node.now().0;
+            square.says(nick, id, inner)
+        };
         bring(&self.server, told).await;
     }
 
@@ -392,7 +421,7 @@ fn history(far: &Far, reader: &str) -> Vec<Arc<Event>> {
     let query = far
         .server
         .node
-        .query(&account(reader), &scope, 100)
+        .query(&account(reader), &scope, 5000)
         .unwrap();
     let page = far.server.node.store().history(&query).unwrap();
     let speech = page.events.into_iter();
@@ -618,4 +647,54 @@ async fn what_was_missed_is_fetched_when_the_room_is_entered_again() {
     alice.says(&convo, "back").await;
     far.says("carol", "c2", "<body>welcome</body>").await;
     alice.hears("welcome").await;
+}
+
+#[tokio::test]
+async fn a_gap_is_filled_though_an_app_of_ours_came_back_first_and_the_archive_failed() {
+    let far = Far::new().await;
+    far.says("carol", "c0", "<body>0</body>").await;
+    let alice = Irc::new(&far, "alice").await;
+    alice.joins().await.unwrap();
+    let bob = Person::new(&far.server, "bob", "desk", &[]).await;
+    far.enters(&bob, "bobby");
+    handed(&bob, |s| s.name == "presence" && s.from.ends_with("/bobby")).await;
+    far.says("carol", "c1", "<body>1</body>").await;
+    alice.hears("1").await;
+    // The room restarts and forgets everyone; 1,200 messages are said, which is more than is fetched at a time.
+    far.square.lock().people.clear();
+    for n in 2..1202 {
+        far.says("carol", &format!("c{n}"), &format!("<body>{n}</body>"))
+            .await;
+    }
+    // Bob's app comes back first, and hears more; the archive fails after three pages.
+    far.enters(&bob, "bobby");
+    handed(&bob, |s| s.name == "presence" && s.from.ends_with("/bobby")).await;
+    far.says("carol", "c1202", "<body>1202</body>").await;
+    handed(&bob, |s| s.id.as_deref() == Some("c1202")).await;
+    far.square.lock().pages = Some(3);
+    let out = |why: u16| {
+        xml(&format!(
+            "<presence type='unavailable' from='{SQUARE}/alice' to='alice@example.org/sammen'><x xmlns='{}'><item affiliation='none' role='none'/><status code='{why}'/><status code='110'/></x></presence>",
+            ns::MUC_USER
+        ))
+    };
+    bring(&far.server, vec![out(332)]).await;
+    let count = |reader| history(&far, reader).len();
+    let grows = |least: usize| async move {
+        while count("alice") < least {
+            tokio::task::yield_now().await;
+        }
+    };
+    // "1" ended the first gap, Bob's coming.
+    tokio::time::timeout(PATIENCE, grows(103)).await.unwrap();
+    // It answers again, and they are all there, once, in their order.
+    far.square.lock().pages = None;
+    bring(&far.server, vec![out(332)]).await;
+    tokio::time::timeout(PATIENCE * 6, grows(1203)).await.unwrap();
+    let texts: Vec<String> = history(&far, "alice")
+        .iter()
+        .map(|e| text_of(e).unwrap().to_owned())
+        .collect();
+    let all: Vec<String> = (0..1203).map(|n| n.to_string()).collect();
+    assert_eq!(texts, all);
 }
