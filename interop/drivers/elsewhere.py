@@ -114,6 +114,72 @@ class World:
         self.dns.stop()
 
 
+class Wire:
+    """Lies between a server and those who look it up; frozen, it takes and brings nothing, and closes nothing."""
+
+    def __init__(self, world: World, domain: str):
+        self.to = world.dns.ports[domain]
+        self.door = socket.create_server(("127.0.0.1", 0))
+        world.dns.knows(domain, self.door.getsockname()[1])
+        self.frozen: list[socket.socket] = []
+        self.moves = threading.Event()
+        self.moves.set()
+        self.open: list[tuple[socket.socket, socket.socket]] = []
+        threading.Thread(target=self._accepts, daemon=True).start()
+
+    def _accepts(self) -> None:
+        while True:
+            try:
+                near, _ = self.door.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.to))
+            self.open.append((near, far))
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self._carries, args=ends, daemon=True).start()
+
+    def _carries(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                # What is frozen stays so; who comes afterwards is served.
+                if source in self.frozen or not self.moves.is_set():
+                    self.frozen.append(source)
+                    continue
+                sink.sendall(data)
+            if source not in self.frozen:
+                sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        self.frozen.append(source)
+
+    def freezes(self) -> None:
+        self.moves.clear()
+        self.stuck = list(self.open)
+        self.frozen += [end for ends in self.stuck for end in ends]
+
+    def is_given_up(self) -> bool:
+        """Whether who was stuck has hung up."""
+        return all(near.fileno() < 0 or self._ended(near) for near, _ in self.stuck)
+
+    @staticmethod
+    def _ended(end: socket.socket) -> bool:
+        try:
+            return end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def thaws(self) -> None:
+        self.moves.set()
+
+    def stop(self) -> None:
+        self.door.close()
+        for ends in self.open:
+            for end in ends:
+                end.close()
+
+
 class Sammen(Served):
     """Our node, found by DNS, with a certificate of the authority (for `certified` instead of its domain, if said)."""
 

@@ -44,6 +44,8 @@ pub struct S2s {
     pub system_authorities: bool,
     /// Seconds that a message waits for a server that does not answer.
     pub give_up_seconds: u32,
+    /// Seconds in which a server has to say that it has what it was sent.
+    pub answer_seconds: u32,
     /// Stanzas a second that one stream may bring for long; 0 is without limit.
     pub stanzas_per_second: u32,
     /// Stanzas at once.
@@ -68,6 +70,7 @@ impl Default for S2s {
             authorities: Vec::new(),
             system_authorities: true,
             give_up_seconds: 86_400,
+            answer_seconds: 30,
             stanzas_per_second: 2000,
             stanzas_burst: 10_000,
         }
@@ -186,6 +189,7 @@ fn settings(s2s: &S2s) -> s2s::Config {
         allow: list(&s2s.allow),
         deny: list(&s2s.deny),
         give_up: Duration::from_secs(u64::from(s2s.give_up_seconds)),
+        answer: Duration::from_secs(u64::from(s2s.answer_seconds.max(1))),
         rate: s2s.stanzas_per_second,
         burst: s2s.stanzas_burst,
         ..s2s::Config::default()

@@ -106,12 +106,7 @@ enum Place {
     Time,
 }
 
-fn put(
-    tx: &mut Tx<'_>,
-    id: ConversationId,
-    incoming: Incoming,
-    place: Place,
-) -> Outcome<Sent> {
+fn put(tx: &mut Tx<'_>, id: ConversationId, incoming: Incoming, place: Place) -> Outcome<Sent> {
     let convo = tx.convo(id)?;
     let tail = tx.tail(id)?;
     crate::ops::send::check_sizes(

@@ -98,14 +98,7 @@ pub async fn enter(
         }
     };
     remember(server, who, room, Some(&kept)).await?;
-    tokio::spawn(keep(
-        server.clone(),
-        place,
-        full,
-        who.clone(),
-        kept,
-        more,
-    ));
+    tokio::spawn(keep(server.clone(), place, full, who.clone(), kept, more));
     Ok(())
 }
 

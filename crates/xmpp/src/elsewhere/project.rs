@@ -14,8 +14,8 @@ use sammen_core::tx::Tx;
 use sammen_core::{Address, EventId, Outcome, Protocol, Refusal, Settings, Timestamp, ops};
 use tokio::time::Instant;
 
-use super::room::Room;
 use super::history::{self, Page};
+use super::room::Room;
 use super::{Elsewhere, Token, address};
 use crate::live_stanza::LiveStanza;
 use crate::muc::names::{self, status};

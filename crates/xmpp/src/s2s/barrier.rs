@@ -1,6 +1,7 @@
 //! Peers that acknowledge nothing (no XEP-0198): what was sent to them has arrived once they answer a question that was
 //! sent behind it (XEP-0199), since a stream keeps its order (RFC 6120 §10.1). A connection alone proves nothing: it takes
-//! bytes for a server that died a moment ago.
+//! bytes for a server that died a moment ago. Where no answer comes, our side of the stream is closed, and a peer that
+//! lives closes its own ([`flow`](super::flow)).
 
 use std::collections::HashMap;
 
@@ -28,7 +29,7 @@ pub struct Barrier {
     pub answer: oneshot::Receiver<()>,
     /// What it acknowledges ([`Unacked::acked`](super::pipe::Unacked::acked)).
     pub upto: u32,
-    /// A peer that answers no questions is believed to have what its connection took.
+    /// How long it is waited for.
     pub until: Instant,
 }
 

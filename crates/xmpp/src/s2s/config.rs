@@ -24,6 +24,8 @@ pub struct Config {
     pub pause: (Duration, Duration),
     /// From the first byte to a stream on which stanzas may be sent.
     pub negotiation: Duration,
+    /// How long the peer may leave the question unanswered whether it has what it was sent; then it is taken for gone.
+    pub answer: Duration,
     /// A stream without a stanza for so long is closed.
     pub idle: Duration,
     /// How long a write may make no progress.
@@ -59,6 +61,7 @@ impl Default for Config {
             give_up: Duration::from_secs(24 * 3600),
             pause: (Duration::from_secs(2), Duration::from_secs(600)),
             negotiation: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
             idle: Duration::from_secs(900),
             write_timeout: Duration::from_secs(60),
             stranger: Limits {

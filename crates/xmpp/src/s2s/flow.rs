@@ -29,7 +29,7 @@ const IN_HAND: usize = 1024;
 const UNACKED: usize = 1024;
 /// How long a peer that proved itself may take to ask for acknowledgements before it is sent what waits.
 const HELD: Duration = Duration::from_secs(2);
-/// How long an answer is waited for from a peer that has not given one before.
+/// How long an answer is waited for from a peer that let the last question go by.
 const SILENT: Duration = Duration::from_secs(1);
 
 /// Limits of a connection between servers.
@@ -81,6 +81,8 @@ pub(super) async fn open(federation: Arc<Federation>, peer: Arc<Peer>) {
         unacked: acknowledges.then(Unacked::default),
         unsure: Unacked::default(),
         barrier: None,
+        owed: None,
+        parting: false,
         held: None,
         head,
         link: Some(opened.link),
@@ -154,6 +156,8 @@ pub async fn serve(server: Arc<Server>, connection: Connection) {
         unacked: None,
         unsure: Unacked::default(),
         barrier: None,
+        owed: None,
+        parting: false,
         held: None,
         tally: Arc::default(),
         federation,
@@ -191,6 +195,10 @@ struct Flow {
     /// What was sent to one that does not, and the question behind it.
     unsure: Unacked,
     barrier: Option<Barrier>,
+    /// When the peer has to have acknowledged what it was asked about, or closed the stream in return.
+    owed: Option<Instant>,
+    /// Our side is closed: what was sent has arrived once the peer closes, too.
+    parting: bool,
     /// Nothing goes out before this: the peer may be about to ask for acknowledgements.
     held: Option<Instant>,
     tally: Arc<Tally>,
@@ -220,7 +228,8 @@ impl Flow {
             let until = if stranger {
                 begun + config.negotiation
             } else {
-                last + config.idle
+                let idle = last + config.idle;
+                self.owed.map_or(idle, |owed| owed.min(idle))
             };
             let reads = self.tally.waiting() < IN_HAND;
             let pipe = self.pipe.clone();
@@ -241,14 +250,20 @@ impl Flow {
                 }
             };
             tokio::select! {
-                () = due, if held.is_none() => last = Instant::now(),
+                () = due, if held.is_none() && !self.parting => last = Instant::now(),
                 () = sleep_until(held.unwrap_or(last)), if held.is_some() => self.held = None,
                 (upto, answered) = believed => {
                     self.barrier = None;
-                    if !self.believes(answered) {
+                    if answered {
+                        let _ = self.unsure.acked(upto);
+                    } else if self.has_gone() {
                         return self.goodbye(Some(StreamCondition::ConnectionTimeout)).await;
+                    } else {
+                        self.part();
                     }
-                    let _ = self.unsure.acked(upto);
+                    if let Some(peer) = self.peers.first() {
+                        peer.answered(answered);
+                    }
                 }
                 () = self.tally.bell.notified() => {}
                 Some((local, remote, valid)) = heard.recv() => {
@@ -266,7 +281,8 @@ impl Flow {
                         }
                     }
                     Ok(Turn::Room) => {}
-                    Ok(Turn::Closed) | Err(_) => return,
+                    Ok(Turn::Closed) => return self.parted(),
+                    Err(_) => return,
                 },
                 () = sleep_until(until) => {
                     let condition = if stranger {
@@ -295,6 +311,9 @@ impl Flow {
 
     /// Hands what waits to the connection, as far as it has room.
     fn write(&mut self) {
+        if self.parting {
+            return;
+        }
         let Some(link) = &mut self.link else { return };
         if let Some(pipe) = self.pipe.as_ref().filter(|_| self.held.is_none()) {
             let counted = self.unacked.is_some();
@@ -315,6 +334,9 @@ impl Flow {
                     self.barrier = self.ask();
                     self.barrier.is_some()
                 };
+                if asked && counted {
+                    self.owed = Some(Instant::now() + self.federation.config.get().answer);
+                }
                 if !asked {
                     let sent = self.unacked.as_mut().unwrap_or(&mut self.unsure);
                     sent.not_asked();
@@ -326,20 +348,27 @@ impl Flow {
         }
     }
 
-    /// Whether a peer that acknowledges nothing has what was sent: it says so, or it never answers and the connection took
-    /// everything. One that used to answer and is silent now has gone.
-    fn believes(&self, answered: bool) -> bool {
-        let peer = self.peers.first();
-        if !answered {
-            let used_to = peer.and_then(|peer| peer.answers()) == Some(true);
-            if used_to || self.link.as_ref().is_some_and(|link| link.queued() > 0) {
-                return false;
-            }
+    /// Whether a peer that leaves a question unanswered is there no more: it used to answer, or takes no bytes.
+    fn has_gone(&self) -> bool {
+        let used_to = self.peers.first().and_then(|peer| peer.answers()) == Some(true);
+        used_to || self.link.as_ref().is_none_or(|link| link.queued() > 0)
+    }
+
+    /// Closes our side of the stream. A peer that answers no questions closes its own once it has read so far (RFC 6120
+    /// §4.4), which says the same.
+    fn part(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let _ = link.queue(Bytes::from_static(write::STREAM_CLOSE));
+        self.parting = true;
+        self.owed = Some(Instant::now() + self.federation.config.get().answer);
+    }
+
+    /// The peer closed its side of the stream.
+    fn parted(&mut self) {
+        if self.parting {
+            let all = self.unsure.all();
+            let _ = self.unsure.acked(all);
         }
-        if let Some(peer) = peer {
-            peer.answered(answered);
-        }
-        true
     }
 
     /// Asks a peer that acknowledges nothing whether it has what was sent.
@@ -350,7 +379,7 @@ impl Flow {
         // Who never answers holds nobody up for long.
         let patience = match peer.answers() {
             Some(false) => SILENT,
-            _ => self.federation.config.get().negotiation,
+            _ => self.federation.config.get().answer,
         };
         let (question, answer) = barriers.ask(&peer.local, &peer.remote, number);
         let mut out = BytesMut::new();
@@ -385,6 +414,10 @@ impl Flow {
             };
             if let Some(link) = &mut self.link {
                 link.charge(1);
+            }
+            if self.parting && frame == Frame::Close {
+                self.parted();
+                return On::No;
             }
             let on = match &mut self.head {
                 Head::In(machine) => {
@@ -454,6 +487,7 @@ impl Flow {
     }
 
     fn acknowledged(&mut self, h: Option<u32>) -> On {
+        self.owed = None;
         let fine = match (&mut self.unacked, h) {
             (Some(unacked), Some(h)) => unacked.acked(h).is_ok(),
             _ => true,

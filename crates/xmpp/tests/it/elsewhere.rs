@@ -690,7 +690,9 @@ async fn a_gap_is_filled_though_an_app_of_ours_came_back_first_and_the_archive_f
     // It answers again, and they are all there, once, in their order.
     far.square.lock().pages = None;
     bring(&far.server, vec![out(332)]).await;
-    tokio::time::timeout(PATIENCE * 6, grows(1203)).await.unwrap();
+    tokio::time::timeout(PATIENCE * 6, grows(1203))
+        .await
+        .unwrap();
     let texts: Vec<String> = history(&far, "alice")
         .iter()
         .map(|e| text_of(e).unwrap().to_owned())
