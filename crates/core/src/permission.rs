@@ -4,7 +4,8 @@ use crate::address::Address;
 use crate::conversation::{Binding, JoinRule, Mask};
 use crate::convo::Convo;
 use crate::event::Content;
-use crate::member::{Membership, Role, Standing};
+use crate::member::{Member, Membership, Role, Standing};
+use crate::ops::rooms::Way;
 use crate::principal::Principal;
 use crate::refusal::{Outcome, Refusal};
 
@@ -54,6 +55,17 @@ pub fn may_join(
     password: Option<&str>,
     matches: &dyn Fn(&Mask) -> bool,
 ) -> Outcome<()> {
+    let way = Way {
+        password,
+        fits: matches,
+        allowed: false,
+    };
+    may_join_by(convo, who, &way)
+}
+
+/// [`may_join`] by a way that only some protocols know.
+pub fn may_join_by(convo: &Convo, who: &Address, way: &Way<'_>) -> Outcome<()> {
+    let (password, matches) = (way.password, way.fits);
     gone(convo)?;
     let settings = &convo.conversation.settings;
     let member = convo.member(who);
@@ -77,6 +89,7 @@ pub fn may_join(
         return Err(Refusal::Banned);
     }
     let invited = member.is_some_and(|m| m.membership == Membership::Invited) || on('I');
+    let invited = invited || way.allowed;
     if settings.join_rule != JoinRule::Open && standing < Standing::Member && !invited {
         return Err(Refusal::MembersOnly);
     }
@@ -91,6 +104,42 @@ pub fn may_join(
         return Err(Refusal::RoomFull);
     }
     Ok(())
+}
+
+/// May the address ask to be let in? `matches` as in [`may_join`].
+pub fn may_knock(convo: &Convo, who: &Address, matches: &dyn Fn(&Mask) -> bool) -> Outcome<()> {
+    gone(convo)?;
+    lives_here(convo)?;
+    let settings = &convo.conversation.settings;
+    let inside = |m: &Member| matches!(m.membership, Membership::Joined | Membership::Invited);
+    let on = |list| settings.masks.iter().any(|m| m.list == list && matches(m));
+    if convo.standing(who) == Standing::Outcast || on('b') && !on('e') {
+        return Err(Refusal::Banned);
+    }
+    if settings.locked {
+        return Err(Refusal::NotFound);
+    }
+    if !convo.is_room() || settings.join_rule != JoinRule::Knock {
+        return Err(Refusal::Forbidden("nobody knocks here"));
+    }
+    if convo.member(who).is_some_and(|m| inside(m)) {
+        return Err(Refusal::Forbidden("you may come in already"));
+    }
+    Ok(())
+}
+
+/// May the principal take this one's invitation back, or turn them away while they knock?
+pub fn may_turn_away(convo: &Convo, by: &Principal, whom: &Member) -> Outcome<()> {
+    if whom.membership == Membership::Invited {
+        return may_invite(convo, by);
+    }
+    lives_here(convo)?;
+    match in_room(convo, by)? {
+        Some(address) if convo.role(address) < Role::Moderator => {
+            Err(Refusal::Forbidden("only moderators do that"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// May the address know that there is such a room? Whoever has or had to do with it, and everyone where the room is
@@ -291,7 +340,6 @@ mod tests {
     use super::*;
     use crate::conversation::{Conversation, ConversationKey, Home, Settings};
     use crate::ids::{ConversationId, Pos, Seq, Timestamp};
-    use crate::member::Member;
 
     fn address(name: &str) -> Address {
         Address::new(&format!("{name}@example.org")).unwrap_or_else(|_| unreachable!())

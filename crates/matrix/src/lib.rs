@@ -40,7 +40,7 @@ pub mod extract;
 pub mod fault;
 mod fields;
 pub mod http;
-mod json;
+pub mod json;
 pub mod keys;
 pub mod media;
 pub mod names;

@@ -1,11 +1,11 @@
 //! The audit log: every administrative act, in the same batch as the act. The latest comes first.
 
 use sammen_core::document::Owner;
+use sammen_core::ops::reports::latest_first;
 use sammen_core::tx::{Expect, Tx, decode, encode};
 use sammen_core::{Address, Outcome, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::reports::latest_first;
 use crate::server::Web;
 
 /// The node's shelf.

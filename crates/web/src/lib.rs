@@ -39,7 +39,7 @@ mod pages;
 mod person;
 pub mod problem;
 mod rates;
-pub mod reports;
+mod reports;
 pub mod routes;
 mod server;
 mod slack;

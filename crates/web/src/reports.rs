@@ -1,100 +1,45 @@
-//! The queue of reports: one for every protocol, on the node's own shelf. The latest comes first.
+//! The queue of reports ([`sammen_core::ops::reports`]) in the API's words.
 
-use sammen_core::document::Owner;
-use sammen_core::tx::{Expect, Tx, decode, encode};
-use sammen_core::{Address, EventId, Outcome, Refusal, Timestamp};
-use serde::{Deserialize, Serialize};
+use sammen_core::ops::reports::{Reason, State};
 
-use crate::server::Web;
 use crate::types::{ReportReason, ReportState};
 
-/// The node's shelf.
-const SHELF: &str = "reports";
-/// Reports of one account that may wait at once.
-pub const WAITING: usize = 50;
-
-/// A report as it is kept. What was said is not copied: the log has it as long as it stays there.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Report {
-    /// When.
-    pub at: Timestamp,
-    /// By whom.
-    pub by: Address,
-    /// About whom.
-    pub about: Address,
-    /// Why.
-    pub reason: ReportReason,
-    /// In words.
-    pub text: Option<String>,
-    /// Which entry.
-    pub event: Option<EventId>,
-    /// The room.
-    pub room: Option<Address>,
-    /// It was end-to-end encrypted.
-    pub encrypted: bool,
-    /// Where it stands.
-    pub state: ReportState,
-    /// What an administrator noted.
-    pub note: Option<String>,
-}
-
-/// A key that sorts the latest first.
-pub(crate) fn latest_first(at: Timestamp, random: u128) -> String {
-    format!(
-        "{:016x}{:08x}",
-        u64::MAX - at.0.max(0) as u64,
-        random as u32
-    )
-}
-
-/// Adds a report; returns its id.
-///
-/// # Errors
-/// [`Refusal::TooMany`] where too many of the same account wait.
-pub fn add(tx: &mut Tx<'_>, report: &Report) -> Outcome<String> {
-    let known = tx.documents(&Owner::Node, SHELF, 5_000)?;
-    let waiting = known
-        .iter()
-        .filter_map(|d| decode::<Report>(d.value.as_ref()?))
-        .filter(|r| r.by == report.by && r.state == ReportState::Open);
-    if waiting.count() >= WAITING {
-        return Err(Refusal::TooMany);
+impl From<ReportReason> for Reason {
+    fn from(reason: ReportReason) -> Self {
+        match reason {
+            ReportReason::Spam => Self::Spam,
+            ReportReason::Abuse => Self::Abuse,
+            ReportReason::Other => Self::Other,
+        }
     }
-    let key = latest_first(tx.now, tx.random());
-    tx.put_document(
-        &Owner::Node,
-        SHELF,
-        &key,
-        Expect::Absent,
-        Some(encode(report)?),
-    )?;
-    Ok(key)
 }
 
-/// Changes a report.
-///
-/// # Errors
-/// [`Refusal::NotFound`] where there is none of that id.
-pub fn change(tx: &mut Tx<'_>, id: &str, change: impl FnOnce(&mut Report)) -> Outcome<Report> {
-    let known = tx.document(&Owner::Node, SHELF, id)?.and_then(|d| d.value);
-    let mut report: Report = known.and_then(|v| decode(&v)).ok_or(Refusal::NotFound)?;
-    change(&mut report);
-    let value = Some(encode(&report)?);
-    tx.put_document(&Owner::Node, SHELF, id, Expect::Anything, value)?;
-    Ok(report)
+impl From<Reason> for ReportReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Spam => Self::Spam,
+            Reason::Abuse => Self::Abuse,
+            Reason::Other => Self::Other,
+        }
+    }
 }
 
-/// Reports behind `after`, the latest first. Blocking.
-///
-/// # Errors
-/// When the store can't be read.
-pub fn list(web: &Web, after: Option<&str>, most: usize) -> Outcome<Vec<(String, Report)>> {
-    let page = web
-        .node
-        .store()
-        .documents(&Owner::Node, SHELF, "", after, most)?;
-    Ok(page
-        .into_iter()
-        .filter_map(|d| Some((d.key, decode(&d.value?)?)))
-        .collect())
+impl From<ReportState> for State {
+    fn from(state: ReportState) -> Self {
+        match state {
+            ReportState::Open => Self::Open,
+            ReportState::Done => Self::Done,
+            ReportState::Dismissed => Self::Dismissed,
+        }
+    }
+}
+
+impl From<State> for ReportState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Open => Self::Open,
+            State::Done => Self::Done,
+            State::Dismissed => Self::Dismissed,
+        }
+    }
 }

@@ -7,6 +7,7 @@ pub mod erase;
 pub mod home;
 pub mod presence;
 pub mod projection;
+pub mod reports;
 pub mod rooms;
 pub mod send;
 pub mod sessions;

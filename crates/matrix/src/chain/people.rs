@@ -97,6 +97,19 @@ impl Scribe<'_> {
         if self.sheet.add(join.clone()).is_ok() {
             return true;
         }
+        // Room versions, "Restricted rooms": somebody who may invite vouches for who comes by another room.
+        let rule = self.sheet.head.state.text("m.room.join_rules", "join_rule");
+        if matches!(rule.as_deref(), Some("restricted" | "knock_restricted")) {
+            for voucher in self.rulers() {
+                let mut vouched = join.clone();
+                vouched
+                    .content
+                    .put("join_authorised_via_users_server", voucher.as_str());
+                if self.sheet.add(vouched).is_ok() {
+                    return true;
+                }
+            }
+        }
         if self.sheet.head.state.membership(user) == MembershipState::Ban {
             let pardon = json!({ "membership": "leave" });
             self.state(None, Type::RoomMember, user.as_str(), at, pardon);

@@ -165,6 +165,7 @@ impl Rooms {
         unsigned.insert("age".into(), age.into());
         if let Some((ordinal, _)) = redaction
             && let Some(because) = room.link(*ordinal)?
+            && sight.is_none_or(|sight| sight.sees(&because))
         {
             let mut because_event = self.bare(room, &because, false)?;
             because_event.insert("room_id".into(), room.id.as_str().into());

@@ -105,6 +105,11 @@ impl Sight {
         out.then_some(*at)
     }
 
+    /// Whether the person never had to do with the room.
+    pub fn is_stranger(&self) -> bool {
+        self.membership.is_empty()
+    }
+
     /// Whether the person was ever in the room.
     pub fn was_joined(&self) -> bool {
         let mut all = self.membership.iter();

@@ -58,7 +58,7 @@ pub async fn room_of(
     let me = who.address().clone();
     match find(matrix, alias).await? {
         Found::Room(id) => Ok(id),
-        Found::Conversation(convo) if permission::may_know(&convo, &me) => {
+        Found::Conversation(convo) if super::directory::may_know(&convo, Some(&me)) => {
             Ok(matrix.rooms.open(convo.id()).await?.id.clone())
         }
         _ => Err(Fault::not_found("there is no such alias here")),

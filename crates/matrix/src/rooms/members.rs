@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ruma::api::client::knock::knock_room;
 use ruma::api::client::membership::{
     ban_user, forget_room, get_member_events, invite_user, join_room_by_id,
     join_room_by_id_or_alias, joined_members, joined_rooms, kick_user, leave_room, unban_user,
@@ -14,7 +15,7 @@ use sammen_core::conversation::Mask;
 use sammen_core::document::Owner;
 use sammen_core::ops::rooms;
 use sammen_core::tx::Expect;
-use sammen_core::{Address, Role, Standing};
+use sammen_core::{Address, ConversationId, Role, Standing};
 use serde_json::{Value, json};
 
 use super::{Seen, person, seen};
@@ -29,6 +30,7 @@ use crate::server::Matrix;
 pub fn routes(table: &mut Table) {
     table.on(join);
     table.on(join_any);
+    table.on(knock_any);
     table.on(invite);
     table.on(leave);
     table.on(forget);
@@ -106,11 +108,22 @@ async fn come_in(
     }
     let (address, origin, conversation) =
         (who.address().clone(), who.origin(), here.room.conversation);
+    let room = here.room.clone();
+    let doors = matrix.read(move |matrix| doors(matrix, &room)).await?;
     matrix
         .node
         .write(move |tx| {
+            let mut allowed = false;
+            for door in doors {
+                allowed |= tx.convo(door).is_ok_and(|convo| convo.has(&address));
+            }
             let fits = |mask: &Mask| fits(mask, &address);
-            rooms::join(tx, &address, conversation, None, None, &fits, &origin).map(drop)
+            let way = rooms::Way {
+                password: None,
+                fits: &fits,
+                allowed,
+            };
+            rooms::join_by(tx, &address, conversation, None, &way, &origin).map(drop)
         })
         .await?;
     let upto = matrix.node.last_seq();
@@ -120,6 +133,73 @@ async fn come_in(
     } else {
         Err(Fault::forbidden("the room's rules do not allow that"))
     }
+}
+
+/// Most rooms by which one is let into another.
+const DOORS: usize = 32;
+
+/// The rooms whose people are let in (client-server API, "Restricted rooms"): conversations of this node.
+fn doors(matrix: &Matrix, room: &Room) -> Answer<Vec<ConversationId>> {
+    let rule: Value = room
+        .state()
+        .content("m.room.join_rules", "")
+        .unwrap_or_default();
+    if !matches!(
+        rule.word("join_rule"),
+        Some("restricted" | "knock_restricted")
+    ) {
+        return Ok(Vec::new());
+    }
+    let mut doors = Vec::new();
+    for condition in rule
+        .field("allow")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .take(DOORS)
+    {
+        let id = condition
+            .word("room_id")
+            .and_then(|id| ruma::RoomId::parse(id).ok());
+        if condition.word("type") == Some("m.room_membership")
+            && let Some(id) = id
+            && let Some(room) = matrix.rooms.by_id(&id)?
+        {
+            doors.push(room.conversation);
+        }
+    }
+    Ok(doors)
+}
+
+async fn knock_any(
+    matrix: Arc<Matrix>,
+    ask: Ask<knock_room::v3::Request>,
+) -> Answer<knock_room::v3::Response> {
+    let id = named(&matrix, &ask.who, &ask.request.room_id_or_alias).await?;
+    let here = seen(&matrix, &ask.who, &id).await;
+    let here = here.map_err(|_| Fault::not_found("there is no such room here"))?;
+    knock(&matrix, &ask.who, &here, ask.request.reason).await?;
+    Ok(knock_room::v3::Response::new(id))
+}
+
+/// Asks to be let in.
+async fn knock(
+    matrix: &Arc<Matrix>,
+    who: &Caller,
+    here: &Seen,
+    reason: Option<String>,
+) -> Answer<()> {
+    let (address, origin, id) = (who.address().clone(), who.origin(), here.room.conversation);
+    matrix
+        .node
+        .write(move |tx| {
+            let fits = |mask: &Mask| fits(mask, &address);
+            rooms::knock(tx, &address, id, reason, &fits, &origin).map(drop)
+        })
+        .await?;
+    let upto = matrix.node.last_seq();
+    matrix.rooms.catch_up(&here.room, upto, Vec::new()).await?;
+    Ok(())
 }
 
 async fn invite(
@@ -236,7 +316,10 @@ pub async fn change(
         };
     }
     if wanted == "knock" {
-        return Err(Fault::forbidden("knocking is not possible here yet"));
+        if !own {
+            return Err(Fault::forbidden("everybody knocks for themselves"));
+        }
+        return knock(matrix, who, &here, reason).await;
     }
     // A declined invitation needs no rules but the room's.
     let draft = Draft::state(
@@ -286,9 +369,7 @@ pub async fn change(
                         let none = Role::None;
                         rooms::set_role(tx, &principal, id, &whom, none, reason, &origin)?;
                     } else {
-                        // Takes an invitation back.
-                        sammen_core::permission::may_invite(&convo, &principal)?;
-                        rooms::leave(tx, &whom, id, reason, &origin)?;
+                        rooms::turn_away(tx, &principal, id, &whom, reason, &origin)?;
                     }
                 }
                 ("ban", _) => {
@@ -344,6 +425,9 @@ async fn forget(
     ask: Ask<forget_room::v3::Request>,
 ) -> Answer<forget_room::v3::Response> {
     let here = seen(&matrix, &ask.who, &ask.request.room_id).await?;
+    if here.sight.is_stranger() {
+        return Err(super::outside());
+    }
     if !matches!(
         here.sight.membership(),
         MembershipState::Leave | MembershipState::Ban

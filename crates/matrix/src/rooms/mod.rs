@@ -8,6 +8,7 @@ mod keys;
 mod members;
 mod ranks;
 mod relations;
+mod report;
 mod send;
 mod spaces;
 mod state;
@@ -32,6 +33,7 @@ pub fn routes(table: &mut Table) {
     state::routes(table);
     history::routes(table);
     relations::routes(table);
+    report::routes(table);
     aliases::routes(table);
     directory::routes(table);
     spaces::routes(table);

@@ -3,7 +3,7 @@
 //! What a link says is made of core's event whenever it is read, and its content hash is kept. So for an event that
 //! stands in a chain these functions must go on giving what they gave: what changes gets a number of its own in [`RULES`].
 
-mod html;
+pub mod html;
 mod incoming;
 
 pub use incoming::{Meaning, meaning};

@@ -57,6 +57,13 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
+    /// The JSON, if the status is one of these.
+    #[track_caller]
+    pub fn is_either(&self, statuses: &[u16]) -> Value {
+        assert!(statuses.contains(&self.status.as_u16()), "{}", self.text());
+        self.is(self.status.as_u16())
+    }
+
     /// An error with this errcode.
     #[track_caller]
     pub fn refused(&self, status: u16, errcode: &str) -> Value {
@@ -119,6 +126,21 @@ impl House {
             clock,
             router: http::router(matrix.clone()),
             matrix,
+        }
+    }
+
+    /// Makes an account, unless it is there.
+    pub async fn account(&self, name: &str) {
+        if self.matrix.node.account(&address(name)).unwrap().is_none() {
+            let (domain, name) = (
+                Domain::new("example.org").unwrap(),
+                Name::new(name).unwrap(),
+            );
+            let made = self
+                .matrix
+                .accounts
+                .create(&domain, &name, PASSWORD.into(), false);
+            made.await.unwrap();
         }
     }
 

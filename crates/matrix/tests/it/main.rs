@@ -9,14 +9,18 @@ mod every;
 #[allow(dead_code, reason = "plays of other parts use the rest")]
 mod house;
 mod keys;
+mod knock;
 mod media;
 mod oauth;
+mod others;
 mod profile;
 mod ranks;
 mod rates;
 mod register;
 mod relations;
+mod reports;
 mod rooms;
+mod sight;
 mod sign_in;
 mod sync_kept;
 mod sync_rooms;

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Method;
 use sammen_core::Refusal;
+use sammen_core::ops::reports;
 
 use super::most;
 use crate::audit::{self, note};
 use crate::auth::{Caller, Need};
 use crate::extract::{Ask, Asked, Json};
+use crate::lockdown;
 use crate::problem::Answer;
 use crate::routes::Table;
 use crate::server::Web;
 use crate::types as t;
-use crate::{lockdown, reports};
 
 /// Accounts that are named with the most files.
 const LARGEST: usize = 20;
@@ -101,8 +102,8 @@ async fn overview(State(web): State<Arc<Web>>, _: Caller) -> Answer<Json<t::Over
                     .or_default() += 1;
             }
         });
-        let open = reports::list(web, None, 5_000)?;
-        let open = open.iter().filter(|(_, r)| r.state == t::ReportState::Open);
+        let open = reports::list(&web.node, None, 5_000)?;
+        let open = open.iter().filter(|(_, r)| r.state == reports::State::Open);
         let (right, wrong) = web.accounts.throttle.logins();
         Ok(t::Overview {
             accounts,

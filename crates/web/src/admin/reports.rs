@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Method;
+use sammen_core::ops::reports::{self, Report};
 
 use super::most;
 use crate::audit::note;
@@ -11,7 +12,6 @@ use crate::auth::{Caller, Need};
 use crate::extract::{Ask, Asked, Json, Place};
 use crate::person::{View, person};
 use crate::problem::{Answer, Problem};
-use crate::reports::{self, Report};
 use crate::routes::Table;
 use crate::server::Web;
 use crate::types as t;
@@ -45,12 +45,12 @@ fn shown(view: View<'_>, id: String, report: Report) -> t::ReportInfo {
         at: report.at.0,
         by: person(view, &report.by),
         about: person(view, &report.about),
-        reason: report.reason,
+        reason: report.reason.into(),
         text: report.text,
         event: report.event.map(|e| e.to_string()),
         room: report.room.map(|r| r.to_string()),
         encrypted: report.encrypted,
-        state: report.state,
+        state: report.state.into(),
         note: report.note,
     }
 }
@@ -63,7 +63,7 @@ async fn list(
     let reader = caller.address().clone();
     web.read(move |web| {
         let most = most(asked.limit);
-        let mut page = reports::list(web, asked.after.as_deref(), most + 1)?;
+        let mut page = reports::list(&web.node, asked.after.as_deref(), most + 1)?;
         let more = page.len() > most;
         page.truncate(most);
         let next = more
@@ -94,7 +94,7 @@ async fn change(
         .node
         .write(move |tx| {
             let report = reports::change(tx, &key, |r| {
-                r.state = ask.state;
+                r.state = ask.state.into();
                 r.note = ask.note.filter(|n| !n.trim().is_empty()).or(r.note.take());
             })?;
             let state = match ask.state {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Method;
+use sammen_core::ops::reports::{Report, State as Stands, TEXT, add};
 use sammen_core::{Address, Content};
 
 use super::entries::event_id;
@@ -11,7 +12,6 @@ use crate::auth::{Caller, Need};
 use crate::extract::{Ask, Created};
 use crate::person::resolve;
 use crate::problem::{Answer, Problem};
-use crate::reports::{Report, add};
 use crate::routes::Table;
 use crate::server::Web;
 use crate::summary;
@@ -35,7 +35,7 @@ async fn report(
     caller: Caller,
     Ask(ask): Ask<t::Report>,
 ) -> Answer<Created<t::Reported>> {
-    if ask.text.as_ref().is_some_and(|t| t.len() > 4096) {
+    if ask.text.as_ref().is_some_and(|t| t.len() > TEXT) {
         return Err(Problem::invalid("text", "at most 4096 bytes"));
     }
     let reader = caller.address().clone();
@@ -72,14 +72,14 @@ async fn report(
                 at: web.node.now(),
                 by: reader,
                 about,
-                reason: ask.reason,
+                reason: ask.reason.into(),
                 text: ask.text.filter(|t| !t.trim().is_empty()),
                 room: convo.and_then(|c| c.conversation.room().cloned()),
                 encrypted: event
                     .as_ref()
                     .is_some_and(|e| matches!(e.content, Content::Encrypted { .. })),
                 event: event.map(|e| e.id),
-                state: t::ReportState::Open,
+                state: Stands::Open,
                 note: None,
             })
         })

@@ -65,8 +65,38 @@ pub fn join(
     fits: &dyn Fn(&Mask) -> bool,
     origin: &Origin,
 ) -> Outcome<Arc<Convo>> {
+    let way = Way {
+        password,
+        fits,
+        allowed: false,
+    };
+    join_by(tx, who, room, nick, &way, origin)
+}
+
+/// By what somebody comes in.
+pub struct Way<'a> {
+    /// The password that they gave.
+    pub password: Option<&'a str>,
+    /// Whether a mask of a ban list means them; the protocol knows how.
+    pub fits: &'a dyn Fn(&Mask) -> bool,
+    /// A rule of the room that core has no word for lets them in as if they were invited.
+    pub allowed: bool,
+}
+
+/// [`join`] by a way that only some protocols know.
+///
+/// # Errors
+/// As [`join`].
+pub fn join_by(
+    tx: &mut Tx<'_>,
+    who: &Address,
+    room: ConversationId,
+    nick: Option<&str>,
+    way: &Way<'_>,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
     let convo = tx.convo(room)?;
-    permission::may_join(&convo, who, password, fits)?;
+    permission::may_join_by(&convo, who, way)?;
     let known = convo.member(who).cloned();
     if known.as_ref().is_some_and(|m| m.is_joined()) {
         return match nick {
@@ -85,8 +115,86 @@ pub fn join(
         .to_owned();
     check_nick(&convo, who, &wanted)?;
     check_room_count(tx, who)?;
-    let member = known.map_or_else(|| Member::new(who.clone()), |m| (*m).clone());
+    let mut member = known.map_or_else(|| Member::new(who.clone()), |m| (*m).clone());
+    if way.allowed && convo.conversation.settings.join_rule != JoinRule::Open {
+        member.standing = member.standing.max(Standing::Member);
+    }
     Ok(admit(tx, &convo, member, Some(&wanted), who, origin))
+}
+
+/// People who may knock at a room at once.
+pub const KNOCKING: usize = 100;
+
+/// Asks to be let in, where the room has people ask. Nothing changes for who knocks already. An invitation answers it, or
+/// [`turn_away`].
+///
+/// # Errors
+/// When nobody knocks at this room or this one may not, or too many do.
+pub fn knock(
+    tx: &mut Tx<'_>,
+    who: &Address,
+    room: ConversationId,
+    reason: Option<String>,
+    fits: &dyn Fn(&Mask) -> bool,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let convo = tx.convo(room)?;
+    permission::may_knock(&convo, who, fits)?;
+    tx.limits().check_reason(reason.as_deref())?;
+    let knocks = |m: &Arc<Member>| m.membership == Membership::Knocked;
+    let known = convo.member(who).cloned();
+    if known.as_ref().is_some_and(knocks) {
+        return Ok(convo);
+    }
+    let knocking = convo.members.values().filter(|m| knocks(m)).count();
+    if knocking >= KNOCKING || known.is_none() && convo.members.len() >= tx.limits().members {
+        return Err(Refusal::TooMany);
+    }
+    check_room_count(tx, who)?;
+    let mut member = known.map_or_else(|| Member::new(who.clone()), |m| (*m).clone());
+    member.membership = Membership::Knocked;
+    let content = membership(&member, MembershipAction::Knocked, reason);
+    let convo = tx.put_member(&convo, member);
+    append(tx, &convo, Draft::new(who, content, *origin));
+    Ok(convo)
+}
+
+/// Takes an invitation back, or turns away who knocks.
+///
+/// # Errors
+/// When the principal may not, or the person neither is invited nor knocks.
+pub fn turn_away(
+    tx: &mut Tx<'_>,
+    by: &Principal,
+    room: ConversationId,
+    whom: &Address,
+    reason: Option<String>,
+    origin: &Origin,
+) -> Outcome<Arc<Convo>> {
+    let convo = tx.convo(room)?;
+    let waits =
+        |m: &&Arc<Member>| matches!(m.membership, Membership::Invited | Membership::Knocked);
+    let member = convo.member(whom).filter(waits).ok_or(Refusal::NotFound)?;
+    permission::may_turn_away(&convo, by, member)?;
+    tx.limits().check_reason(reason.as_deref())?;
+    let author = by
+        .address()
+        .ok_or(Refusal::Invalid("the node invites nobody"))?;
+    let mut member = (**member).clone();
+    // What the invitation gave goes with it.
+    if member.standing == Standing::Member && member.intervals.is_empty() {
+        member.standing = Standing::None;
+    }
+    Ok(remove(
+        tx,
+        &convo,
+        &member,
+        MembershipAction::Left,
+        OccupantKind::Left,
+        reason,
+        author,
+        origin,
+    ))
 }
 
 /// Brings a session into a room of which its account is a member. What the session gets in `entered` (called in order

@@ -21,7 +21,8 @@ use crate::refusal::{Outcome, Refusal};
 use crate::tx::Tx;
 
 pub use coming::{
-    Entered, create, depart, enter, exit, invite, invite_with, join, leave, set_nick,
+    Entered, KNOCKING, Way, create, depart, enter, exit, invite, invite_with, join, join_by, knock,
+    leave, set_nick, turn_away,
 };
 pub(crate) use coming::{has_other_session, leave_occupancy};
 pub use naming::rename;
