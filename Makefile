@@ -94,6 +94,7 @@ bench: bench-tools
 # Hours: an hour of load, twenty kills, two hundred power cuts, an hour of fuzzing per format, then the full comparison.
 soak: tools
 	$(CARGO) build --locked -p sammen
+	$(CARGO) test --locked -p sammen-store --test it -- --ignored a_large_database
 	SOAK=1 SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/faults -q
 	$(MAKE) fuzz FUZZ_SECONDS=3600 FUZZ_SEED=0
 	$(MAKE) bench

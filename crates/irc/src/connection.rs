@@ -9,8 +9,9 @@ use std::time::Duration;
 use sammen_core::{Delivery, Mailbox};
 use sammen_net::{CancellationToken, Connection, Link, LinkConfig, LinkError, Rate, Turn};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Interval, Sleep, interval_at, sleep_until};
+use tokio::time::{Instant, Interval, interval_at};
 
+use crate::gather::Gathering;
 use crate::server::Server;
 use crate::session::{CROWDED, Client, Session};
 use crate::wire::{LineEvent, LineSplitter, message};
@@ -71,12 +72,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         shutdown: pin!(shutdown.cancelled()),
         going_down: false,
         in_a_row: 0,
-        gathering: Gathering {
-            most: Duration::from_millis(session.gather_ms()),
-            begun: None,
-            until: None,
-            timer: None,
-        },
+        gathering: Gathering::new(session.gather_ms()),
     };
     let mut inbox: Vec<Delivery> = Vec::new();
     loop {
@@ -94,21 +90,20 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             Next::Turn(Turn::Closed) => return Ok(()),
             Next::Turn(Turn::Room) => {}
             Next::Inbox => {
-                wait.gathering
-                    .begin(inbox.iter().filter(|d| d.is_said()).count());
+                wait.gathering.begin(&inbox);
                 session.accept(&mut inbox);
                 session.work().await;
             }
             Next::More => {
                 session.work().await;
-                queue(link, session)?;
+                queue(link, session).await?;
                 // Other connections come to their turn, too.
                 tokio::task::yield_now().await;
             }
             Next::Tick => session.tick().await,
             Next::Shutdown => session.close("the server shuts down"),
         }
-        queue(link, session)?;
+        queue(link, session).await?;
         if session.ended() {
             let _ = link.close().await;
             return Ok(());
@@ -124,61 +119,6 @@ struct Wait<F> {
     /// Deliveries that came one after the other, each before anything else was looked at.
     in_a_row: u32,
     gathering: Gathering,
-}
-
-/// What is said in rooms right after something was shown gathers for a moment: one write instead of several. Nothing
-/// else waits, and it goes out with anything else that does.
-struct Gathering {
-    /// How long; zero is not at all.
-    most: Duration,
-    /// When something was shown last.
-    begun: Option<Instant>,
-    until: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-/// Where more comes than one message in the time of gathering, more than anybody reads, it takes so much longer.
-const FLOODED: u32 = 4;
-
-impl Gathering {
-    /// So many were waiting just now.
-    fn begin(&mut self, shown: usize) {
-        if self.most.is_zero() {
-            return;
-        }
-        let now = Instant::now();
-        let since = self.begun.replace(now).map(|begun| now - begun);
-        let times = if since.is_some_and(|since| floods(since, shown, self.most)) {
-            FLOODED
-        } else {
-            1
-        };
-        self.until = Some(now + self.most.saturating_mul(times));
-    }
-
-    /// Whether it goes on; the task is woken when it is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(until) = self.until else {
-            return false;
-        };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(until)));
-        if timer.deadline() != until {
-            timer.as_mut().reset(until);
-        }
-        let over = timer.as_mut().poll(cx).is_ready();
-        if over {
-            self.until = None;
-        }
-        !over
-    }
-}
-
-/// Whether so many in such a time are more than one in each `most`.
-fn floods(since: Duration, shown: usize, most: Duration) -> bool {
-    let shown = u32::try_from(shown).unwrap_or(u32::MAX);
-    since < most.saturating_mul(shown)
 }
 
 /// What came first.
@@ -212,8 +152,7 @@ impl<F: Future<Output = ()> + Unpin> Wait<F> {
         let first = self.in_a_row < MAILBOX_FIRST;
         let gathering = &mut self.gathering;
         let mut receive = |cx: &mut Context<'_>| match mailbox {
-            Some(mailbox) if gathering.poll(cx) => mailbox.poll_patiently(cx, inbox, TAKE),
-            Some(mailbox) => mailbox.poll_receive(cx, inbox, TAKE),
+            Some(mailbox) => gathering.poll_receive(cx, mailbox, inbox, TAKE),
             None => Poll::Pending,
         };
         if first && receive(cx).is_ready() {
@@ -282,11 +221,15 @@ async fn catch_up<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-fn queue<S: AsyncRead + AsyncWrite + Unpin>(
+async fn queue<S: AsyncRead + AsyncWrite + Unpin>(
     link: &mut Link<S>,
     session: &mut Session,
 ) -> Result<(), LinkError> {
     for bytes in session.take_output() {
+        // One answer may be longer than what may wait (the names of many rooms): it goes as fast as it is read.
+        if !link.has_room() {
+            link.flush().await?;
+        }
         // More than anyone may leave lying: like one who reads nothing.
         link.queue(bytes).map_err(|_| LinkError::WriteTimeout)?;
     }
@@ -297,30 +240,6 @@ async fn flush<S: AsyncRead + AsyncWrite + Unpin>(
     link: &mut Link<S>,
     session: &mut Session,
 ) -> Result<(), LinkError> {
-    queue(link, session)?;
+    queue(link, session).await?;
     link.flush().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_is_more_than_one_message_in_the_time_of_gathering() {
-        let ms = Duration::from_millis;
-        for (since, shown, flood) in [
-            (25, 1, false),
-            (20, 1, false),
-            (20, 2, true),
-            (80, 4, false),
-            (80, 8, true),
-            (0, 1, true),
-        ] {
-            assert_eq!(
-                floods(ms(since), shown, ms(20)),
-                flood,
-                "{shown} in {since} ms"
-            );
-        }
-    }
 }

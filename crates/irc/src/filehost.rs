@@ -94,7 +94,15 @@ async fn take(
         name: disposition::sanitised(&named),
         media_type: text(header::CONTENT_TYPE).and_then(disposition::media_type),
     };
-    let taken = files::take_in(&server.node, &server.uploads, account, name, length, body).await;
+    let taken = files::take_in(
+        &server.node,
+        &server.accounts.uploads,
+        account,
+        name,
+        length,
+        body,
+    )
+    .await;
     let path = taken.map_err(|why| why.status())?;
     HeaderValue::try_from(format!("{base}{path}")).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -14,6 +14,7 @@ pub mod config;
 pub mod connection;
 mod deliver;
 pub mod filehost;
+mod gather;
 mod leave;
 mod login;
 mod modes;
@@ -30,6 +31,7 @@ pub mod server;
 pub mod session;
 pub mod translate;
 pub mod websocket;
+pub mod whole;
 pub mod wire;
 
 pub use config::Config;

@@ -16,6 +16,8 @@ use crate::wire::caps::Cap;
 const PAGE: usize = 500;
 /// Most events that are looked at for what was missed.
 const MOST: usize = 20_000;
+/// Bytes of what was missed that a client gets at most; the latest come.
+const MOST_BYTES: usize = 1024 * 1024;
 
 /// A room that a session has come into.
 pub(crate) struct Entrance {
@@ -204,13 +206,13 @@ async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, seq
     let node = s.server.node.clone();
     let account = s.account();
     let mut latest: VecDeque<Arc<Announced>> = VecDeque::new();
-    let mut looked = 0;
-    loop {
+    let (mut looked, mut left_out) = (0, 0_usize);
+    let more = loop {
         let page = node
             .changes(&account, rooms.clone(), after, upto, PAGE)
             .await;
         let Ok(page) = page else { return };
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last() else { break false };
         after = last.event.seq;
         let more = page.len() == PAGE;
         looked += page.len();
@@ -223,16 +225,37 @@ async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, seq
             if speech && !live {
                 if latest.len() >= most {
                     latest.pop_front();
+                    left_out += 1;
                 }
                 latest.push_back(announced);
             }
         }
         if !more || looked >= MOST {
-            break;
+            break more;
         }
-    }
+    };
     let view = View::of(s.caps).past();
     let server = s.server.clone();
+    let mut bytes = 0;
+    let fits = |a: &&Arc<Announced>| {
+        let lines = out::event(&server, &a.event, &a.convo, a.about.as_deref(), view, None);
+        bytes += lines.len();
+        bytes <= MOST_BYTES
+    };
+    let fitting = latest.iter().rev().take_while(fits).count();
+    let too_many = latest.len() - fitting;
+    left_out += too_many;
+    latest.drain(..too_many);
+    if left_out > 0 || more {
+        // Never silently.
+        let text = match more {
+            true => "You missed more than is shown here: other apps have all of it.".to_owned(),
+            false => format!(
+                "{left_out} messages before these are not shown here: other apps have them."
+            ),
+        };
+        s.notice(&text);
+    }
     if !s.has(Cap::Batch) {
         for a in latest {
             let lines = out::event(&server, &a.event, &a.convo, a.about.as_deref(), view, None);

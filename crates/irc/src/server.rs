@@ -8,7 +8,6 @@ use parking_lot::{Mutex, RwLock};
 use sammen_core::live::Show;
 use sammen_core::{Address, Domain, Node, SessionId, Timestamp};
 use sammen_net::accounts::Accounts;
-use sammen_net::files::UnderWay;
 use sammen_net::sasl::Policy;
 
 use crate::commands::metadata;
@@ -43,8 +42,6 @@ pub struct Server {
     whowas: Mutex<VecDeque<Gone>>,
     /// Connections that have not signed in: one for each clone but the first.
     pub(crate) strangers: Arc<()>,
-    /// Files on their way in.
-    pub(crate) uploads: UnderWay,
     /// Most people at once, since the start.
     pub(crate) most: AtomicUsize,
     /// Reads the configuration anew (REHASH), if the binary gave a way to.
@@ -91,7 +88,6 @@ impl Server {
             watchers: RwLock::default(),
             whowas: Mutex::default(),
             strangers: Arc::new(()),
-            uploads: UnderWay::default(),
             most: AtomicUsize::new(0),
             rehash: RwLock::new(None),
         }))

@@ -1,5 +1,6 @@
 //! IRCv3 WebSocket: one line a message, in text or binary frames, without CR and LF.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
+use futures_util::SinkExt as _;
 use sammen_core::Delivery;
 use sammen_net::{Bucket, Peer, Rate};
 use tokio::time::{Instant, interval_at, timeout};
 
+use crate::gather::Gathering;
 use crate::server::Server;
 use crate::session::{Client, Session};
 
@@ -24,6 +27,8 @@ const MOST: usize = crate::wire::MAX_TAG_DATA + crate::wire::MAX_BODY + 2;
 /// How long a client may take none of what it is sent.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(5);
+/// Deliveries taken at once.
+const TAKE: usize = 256;
 
 /// The route that a node's HTTP listener serves, for instance at `/irc`.
 pub fn router(server: Arc<Server>, path: &str) -> Router {
@@ -59,6 +64,7 @@ async fn serve(server: Arc<Server>, mut socket: WebSocket, peer: Arc<Peer>, bina
     let mut bucket = Bucket::new(rate, Instant::now());
     let mut ticks = interval_at(Instant::now() + TICK, TICK);
     let mut inbox: Vec<Delivery> = Vec::new();
+    let mut gathering = Gathering::new(session.gather_ms());
     loop {
         let mailbox = session.mailbox();
         let paid = bucket.paid_at(Instant::now());
@@ -79,7 +85,8 @@ async fn serve(server: Arc<Server>, mut socket: WebSocket, peer: Arc<Peer>, bina
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => break,
             },
             () = tokio::time::sleep_until(paid.unwrap_or_else(Instant::now)), if paid.is_some() => {}
-            () = receive(mailbox.as_deref(), &mut inbox), if !session.has_work() => {
+            () = receive(mailbox.as_deref(), &mut inbox, &mut gathering), if !session.has_work() => {
+                gathering.begin(&inbox);
                 session.accept(&mut inbox);
                 session.work().await;
             }
@@ -102,9 +109,15 @@ async fn serve(server: Arc<Server>, mut socket: WebSocket, peer: Arc<Peer>, bina
     session.leave().await;
 }
 
-async fn receive(mailbox: Option<&sammen_core::Mailbox>, inbox: &mut Vec<Delivery>) {
+async fn receive(
+    mailbox: Option<&sammen_core::Mailbox>,
+    inbox: &mut Vec<Delivery>,
+    gathering: &mut Gathering,
+) {
     match mailbox {
-        Some(mailbox) => mailbox.receive(inbox, 64).await,
+        Some(mailbox) => {
+            poll_fn(|cx| gathering.poll_receive(cx, mailbox, inbox, TAKE)).await;
+        }
         None => std::future::pending().await,
     }
 }
@@ -119,9 +132,12 @@ async fn one(session: &mut Session, line: &[u8]) {
     }
 }
 
-/// Sends what waits; `None` where the client does not take it.
+/// Sends what waits, with one write for several lines; `None` where the client does not take it.
 async fn send(socket: &mut WebSocket, session: &mut Session, binary: bool) -> Option<()> {
     let pieces: Vec<Bytes> = session.take_output().collect();
+    if pieces.is_empty() {
+        return Some(());
+    }
     for piece in pieces {
         let mut from = 0;
         for end in memchr::memchr_iter(b'\n', &piece) {
@@ -136,8 +152,8 @@ async fn send(socket: &mut WebSocket, session: &mut Session, binary: bool) -> Op
             } else {
                 Frame::Text(String::from_utf8_lossy(&line).into_owned().into())
             };
-            timeout(PATIENCE, socket.send(frame)).await.ok()?.ok()?;
+            timeout(PATIENCE, socket.feed(frame)).await.ok()?.ok()?;
         }
     }
-    Some(())
+    timeout(PATIENCE, socket.flush()).await.ok()?.ok()
 }

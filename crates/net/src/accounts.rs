@@ -13,10 +13,11 @@ use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, DeviceId, Domain, Name, Node, Outcome, Refusal, Timestamp};
 
 use crate::credentials::{CredentialError, Credentials, Iterations};
+use crate::files::UnderWay;
 use crate::sasl::{Failure, Found, Lookup, Mechanism, PasswordChecker, Policy, Wanted};
 use crate::throttle::{Throttle, ThrottleConfig};
 use crate::tokens::TokenKey;
-use crate::{Decoy, Secret};
+use crate::{Decoy, Links, Secret};
 use crate::{invitations, lockdown};
 
 /// The shelf of credentials (owner: the account).
@@ -54,6 +55,10 @@ pub struct Accounts {
     pub checker: PasswordChecker,
     /// Slows guessing down.
     pub throttle: Throttle,
+    /// Files on their way in, through whichever protocol.
+    pub uploads: UnderWay,
+    /// Addresses that nobody can make up.
+    pub links: Links,
 }
 
 impl Accounts {
@@ -68,6 +73,7 @@ impl Accounts {
     ) -> Outcome<Arc<Self>> {
         let decoy = secret(&node, "decoy").await?;
         let tokens = secret(&node, "token").await?;
+        let links = Links::new(secret(&node, "link").await?);
         let moved = node.read(|node| Ok(node.store().document(&Owner::Node, MOVED_IN, MAIN)?));
         let moved_in = moved.await?.is_some();
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -80,6 +86,8 @@ impl Accounts {
             moved_in: AtomicBool::new(moved_in),
             checker: PasswordChecker::new(rand::random(), remembered, cores, 256),
             throttle: Throttle::new(throttle),
+            uploads: UnderWay::default(),
+            links,
         }))
     }
 

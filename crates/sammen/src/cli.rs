@@ -4,20 +4,24 @@ use std::io::{BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 use sammen_net::password::random_app_password;
 use serde_json::json;
 
-use crate::admin::{self, Request, certificates, switches};
+use crate::admin::{self, Request};
 use crate::check;
 use crate::config::{self, Config};
 use crate::serve::say;
 use crate::trial::{self, Trial};
 use crate::{print, serve};
 
+mod accounts;
 mod invite;
+mod rooms;
+use accounts::Account;
 use invite::Invite;
+use rooms::Room;
 
 /// A messaging node: one account, one history, with the app each person likes.
 #[derive(Parser)]
@@ -77,6 +81,8 @@ enum Command {
     Invite(Invite),
     /// Says what is wrong with configuration, certificates and data.
     Check,
+    /// Gives the room of what was erased back to the disk. Nobody can write meanwhile: a second for each 40 MiB or so.
+    Compact,
     /// Writes an encrypted backup, also of a running node.
     Backup {
         /// The new file.
@@ -94,174 +100,6 @@ enum Command {
         /// The backup.
         from: PathBuf,
     },
-}
-
-#[derive(Subcommand)]
-enum Account {
-    /// Makes an account. Its password is made up and printed once, unless it comes from the standard input.
-    Add {
-        /// The name: alice.
-        name: String,
-        /// Read the password from the standard input.
-        #[arg(long)]
-        stdin: bool,
-        /// May administer the node from its apps.
-        #[arg(long)]
-        admin: bool,
-    },
-    /// Makes an account for each line of the standard input: a name, a space, a password.
-    Import,
-    /// All accounts.
-    List,
-    /// Sets the password and ends all sessions.
-    Password {
-        /// Whose.
-        name: String,
-        /// Read the password from the standard input.
-        #[arg(long)]
-        stdin: bool,
-    },
-    /// Makes a password for one app; it is printed once.
-    AppPassword {
-        /// Whose.
-        name: String,
-        /// What to call it: phone.
-        #[arg(required_unless_present_any = ["list", "remove"])]
-        label: Option<String>,
-        /// Where it may be used: xmpp, irc. Everywhere if not said.
-        #[arg(long, value_delimiter = ',', value_name = "PROTOCOLS")]
-        only: Vec<String>,
-        /// List what there is.
-        #[arg(long, conflicts_with_all = ["label", "remove"])]
-        list: bool,
-        /// Take one away and end all sessions.
-        #[arg(long, value_name = "ID", conflicts_with = "label")]
-        remove: Option<String>,
-    },
-    /// Client certificates that sign in without a password (SASL EXTERNAL).
-    Certificate {
-        /// Whose.
-        name: String,
-        #[command(subcommand)]
-        command: Certificate,
-    },
-    /// Ends all sessions; every device has to sign in anew.
-    SignOut {
-        /// Whose.
-        name: String,
-    },
-    /// Lets nobody sign in any more.
-    Disable {
-        /// Which.
-        name: String,
-    },
-    /// Lets its person in again.
-    Enable {
-        /// Which.
-        name: String,
-    },
-    /// Shows what an account lets others know and how long its direct conversations stay, and changes what is given.
-    Settings {
-        /// Whose.
-        name: String,
-        /// Whether its apps send receipts.
-        #[arg(long, value_name = "on|off", value_parser = switches::on_or_off)]
-        receipts: Option<bool>,
-        /// Whether others see it type.
-        #[arg(long, value_name = "on|off", value_parser = switches::on_or_off)]
-        typing: Option<bool>,
-        /// Whether contacts may ask when it was last seen.
-        #[arg(long, value_name = "on|off", value_parser = switches::on_or_off)]
-        last_seen: Option<bool>,
-        /// After how many days its direct conversations (what both wrote) and the files that it uploaded are erased.
-        #[arg(long, value_name = "DAYS|none", value_parser = switches::days)]
-        retention: Option<u32>,
-    },
-    /// Removes an account and erases what it wrote. The name is not given out again.
-    Remove {
-        /// Which.
-        name: String,
-    },
-}
-
-#[derive(Subcommand)]
-enum Certificate {
-    /// Lets the certificate in a PEM file sign in.
-    Add {
-        /// The file; its key is not needed.
-        file: PathBuf,
-        /// What to call it [default: the file's name].
-        #[arg(long)]
-        label: Option<String>,
-        /// Where it may be used: xmpp, irc. Everywhere if not said.
-        #[arg(long, value_delimiter = ',', value_name = "PROTOCOLS")]
-        only: Vec<String>,
-    },
-    /// Takes one away and ends all sessions.
-    Remove {
-        /// Its SHA-256, in hexadecimal.
-        fingerprint: String,
-    },
-    /// Lists what there is.
-    List,
-}
-
-#[derive(Subcommand)]
-enum Room {
-    /// All rooms.
-    List,
-    /// Makes a room.
-    Create {
-        /// The name: town.
-        name: String,
-        /// The account that owns it.
-        #[arg(long, value_name = "ACCOUNT")]
-        owner: Option<String>,
-        /// Settings.
-        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
-        settings: Vec<(String, String)>,
-    },
-    /// Shows a room's settings and members, and changes what is given.
-    #[command(after_help = format!("Settings: {}", admin::ROOM_SETTINGS))]
-    Settings {
-        /// Which.
-        name: String,
-        /// What to change.
-        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
-        settings: Vec<(String, String)>,
-    },
-    /// Gives an account a standing: owner, admin, member, none, outcast.
-    Standing {
-        /// Which room.
-        name: String,
-        /// Whom.
-        account: String,
-        /// What.
-        standing: String,
-    },
-    /// Gives a room another address; the old one leads to it.
-    Rename {
-        /// Which.
-        name: String,
-        /// The new name: village.
-        to: String,
-        /// Why; those in it read that.
-        #[arg(long)]
-        reason: Option<String>,
-    },
-    /// Destroys a room.
-    Destroy {
-        /// Which.
-        name: String,
-        /// Why; those in it read that.
-        #[arg(long)]
-        reason: Option<String>,
-    },
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write key=value")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// Runs the program.
@@ -331,8 +169,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print::answer(&restored.await??, common.json)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Account(command) => account(command)?,
-        Command::Room(command) => room(command),
+        Command::Account(account) => account.into_request()?,
+        Command::Room(room) => room.into_request(),
+        Command::Compact => Request::Compact,
         Command::Invite(invite) => invite.into_request(),
     };
     let answer = common.ask(request).await?;
@@ -433,99 +272,6 @@ async fn check(common: &Common) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn account(command: Account) -> anyhow::Result<Request> {
-    Ok(match command {
-        Account::Add { name, stdin, admin } => Request::AccountAdd {
-            name,
-            password: password(stdin)?,
-            admin,
-        },
-        Account::Import => Request::AccountImport { accounts: lines()? },
-        Account::List => Request::AccountList,
-        Account::Password { name, stdin } => Request::AccountPassword {
-            name,
-            password: password(stdin)?,
-        },
-        Account::AppPassword {
-            name,
-            label,
-            only,
-            list,
-            remove,
-        } => match (label, remove) {
-            _ if list => Request::AppPasswordList { name },
-            (_, Some(id)) => Request::AppPasswordRemove { name, id },
-            (Some(label), None) => Request::AppPasswordAdd { name, label, only },
-            (None, None) => bail!("say what to call the app password"),
-        },
-        Account::Certificate { name, command } => match command {
-            Certificate::Add { file, label, only } => {
-                let stem = file.file_stem().and_then(|s| s.to_str());
-                Request::CertificateAdd {
-                    name,
-                    fingerprint: certificates::fingerprint_in(&file)?,
-                    label: label.unwrap_or_else(|| stem.unwrap_or("certificate").to_owned()),
-                    only,
-                }
-            }
-            Certificate::Remove { fingerprint } => Request::CertificateRemove { name, fingerprint },
-            Certificate::List => Request::CertificateList { name },
-        },
-        Account::SignOut { name } => Request::AccountSignOut { name },
-        Account::Disable { name } => Request::AccountEnable {
-            name,
-            enabled: false,
-        },
-        Account::Enable { name } => Request::AccountEnable {
-            name,
-            enabled: true,
-        },
-        Account::Settings {
-            name,
-            receipts,
-            typing,
-            last_seen,
-            retention,
-        } => Request::AccountSettings {
-            name,
-            wishes: switches::Wishes {
-                receipts,
-                typing,
-                last_seen,
-                retention,
-            },
-        },
-        Account::Remove { name } => Request::AccountRemove { name },
-    })
-}
-
-fn room(command: Room) -> Request {
-    match command {
-        Room::List => Request::RoomList,
-        Room::Create {
-            name,
-            owner,
-            settings,
-        } => Request::RoomCreate {
-            name,
-            owner,
-            settings,
-        },
-        Room::Settings { name, settings } => Request::RoomSettings { name, settings },
-        Room::Standing {
-            name,
-            account,
-            standing,
-        } => Request::RoomStanding {
-            name,
-            account,
-            standing,
-        },
-        Room::Rename { name, to, reason } => Request::RoomRename { name, to, reason },
-        Room::Destroy { name, reason } => Request::RoomDestroy { name, reason },
-    }
-}
-
 /// The first line of the standard input, where one was asked for. Never an argument: those stand in the process list.
 pub(crate) fn password(stdin: bool) -> anyhow::Result<Option<String>> {
     if !stdin {
@@ -542,24 +288,6 @@ pub(crate) fn password(stdin: bool) -> anyhow::Result<Option<String>> {
         bail!("there is no password on the standard input");
     }
     Ok(Some(password.to_owned()))
-}
-
-fn lines() -> anyhow::Result<Vec<(String, String)>> {
-    let mut accounts = Vec::new();
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let (name, password) = line.split_once(' ').with_context(|| {
-            format!(
-                "line {}: write a name, a space, a password",
-                accounts.len() + 1
-            )
-        })?;
-        accounts.push((name.to_owned(), password.to_owned()));
-    }
-    Ok(accounts)
 }
 
 #[cfg(test)]

@@ -93,6 +93,7 @@ impl Protocols {
     pub fn http_router(&self) -> Router {
         let irc = sammen_irc::websocket::router(self.irc.clone(), IRC_PATH);
         let irc = irc.merge(sammen_irc::filehost::router(self.irc.clone(), IRC_FILES));
+        let irc = irc.merge(sammen_irc::whole::router(self.irc.clone()));
         let irc = irc.merge(sammen_web::http::router(self.web.clone()));
         let irc = match &self.matrix {
             Some(matrix) => irc.merge(sammen_matrix::http::router(matrix.clone())),

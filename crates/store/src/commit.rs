@@ -63,6 +63,8 @@ pub struct Writer {
     pub dirt: Dirt,
     /// Bytes that erased events still take; `None` until they were counted.
     pub erased: Option<u64>,
+    /// What [`Writer::erased`] was after all rows were made small that could be; nothing more to find until it grows.
+    pub left: Option<u64>,
 }
 
 /// Numbers that outlive the records that had them.
@@ -147,14 +149,13 @@ impl Writer {
                 anything: true,
             },
             erased: None,
+            left: None,
         })
     }
 
     /// Makes a batch durable. After a failure that leaves it open what is durable, every further call fails too.
     pub fn commit(&mut self, folder: &Folder, blobs: &Blobs, batch: &[Write]) -> StoreResult<()> {
-        if let Some(why) = &self.failed {
-            return Err(StoreError::Fatal(why.clone()));
-        }
+        self.is_fine()?;
         if batch.is_empty() {
             return Ok(());
         }
@@ -170,7 +171,7 @@ impl Writer {
         }
         match result {
             Ok(()) => {
-                self.bell.committed();
+                self.ring();
                 Ok(())
             }
             Err(Failure::Store(e)) => Err(e),
@@ -179,6 +180,19 @@ impl Writer {
                 other => Err(other),
             },
         }
+    }
+
+    /// Whether anything may be written still.
+    pub fn is_fine(&self) -> StoreResult<()> {
+        match &self.failed {
+            Some(why) => Err(StoreError::Fatal(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Something was committed: the write-ahead log may be long enough to be moved.
+    pub fn ring(&self) {
+        self.bell.committed();
     }
 
     /// From now on nothing is written any more.

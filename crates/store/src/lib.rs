@@ -18,6 +18,7 @@ mod checkpoint;
 mod commit;
 mod error;
 mod folder;
+mod give_back;
 mod history;
 mod log;
 mod migrate;
@@ -32,5 +33,6 @@ mod seek;
 mod shelf;
 mod sqlite;
 
+pub use give_back::Steps;
 pub use scrub::Worth;
 pub use sqlite::SqliteStore;

@@ -3,8 +3,8 @@
 //! SQLite's `secure_delete` overwrites what is deleted where it lies. But when pages are balanced, copies of *live* rows
 //! stay behind in the gaps of pages, and those would survive the row's own erasure later. The log avoids that by never
 //! changing the size of a row. The small tables are written anew here when something was deleted from them: dropping
-//! the old one overwrites all of its pages. `auto_vacuum` is off, since it copies pages about for no gain: free pages
-//! are zeros and are used again.
+//! the old one overwrites all of its pages. Free pages are zeros and are used again; `give_back.rs` has those leave that
+//! are too many.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sammen_core::store::{StoreError, StoreResult};
@@ -93,6 +93,8 @@ pub struct Worth {
     pub gain: u64,
     /// It keeps so many bytes at most: commits wait while they are copied.
     pub live: u64,
+    /// A file of so many bytes at most that can't give room back in steps yet is made for it.
+    pub convert: u64,
 }
 
 impl Worth {
@@ -100,6 +102,7 @@ impl Worth {
     pub const USUAL: Worth = Worth {
         gain: 64 << 20,
         live: 256 << 20,
+        convert: 64 << 20,
     };
 
     /// Whether a file of these sizes is.
@@ -130,7 +133,19 @@ pub fn is_worth(writer: &Writer, worth: Worth) -> StoreResult<bool> {
         Ok((page * pages, page * free, begun))
     };
     let (size, free, begun) = read().map_err(error::reading)?;
-    Ok(begun || worth.holds(size, free + writer.erased.unwrap_or(0)))
+    let gain = free + writer.erased.unwrap_or(0);
+    if begun || worth.holds(size, gain) {
+        return Ok(true);
+    }
+    if crate::give_back::is_made_for_it(&writer.db)? {
+        return Ok(false);
+    }
+    if size > worth.convert && gain >= worth.gain {
+        tracing::warn!(
+            "the database can't give room back by itself yet: `sammen compact` once, when few are here"
+        );
+    }
+    Ok(size <= worth.convert)
 }
 
 /// Gives back the room that erased events still take (their rows keep their size, see above), by writing the whole
@@ -144,7 +159,7 @@ pub fn compact(writer: &mut Writer) -> StoreResult<()> {
     writer
         .db
         .execute_batch(&format!(
-            "BEGIN IMMEDIATE; {shrink}; COMMIT; VACUUM; DELETE FROM meta WHERE name = 'compacting'"
+            "BEGIN IMMEDIATE; {shrink}; COMMIT; PRAGMA auto_vacuum = INCREMENTAL; VACUUM; DELETE FROM meta WHERE name = 'compacting'"
         ))
         .map_err(|e| {
             if !writer.db.is_autocommit() {
@@ -154,6 +169,7 @@ pub fn compact(writer: &mut Writer) -> StoreResult<()> {
             error::writing(e, || false)
         })?;
     writer.erased = Some(0);
+    writer.left = None;
     truncate_wal(&writer.db)
 }
 

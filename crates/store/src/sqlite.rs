@@ -24,6 +24,7 @@ use crate::blobs::{Blobs, RealDisk};
 use crate::checkpoint::{self, Bell, Checkpoints};
 use crate::commit::{Meta, Writer};
 use crate::folder::{Folder, private_file, sync_folder};
+use crate::give_back::{self, Steps};
 use crate::history::Found;
 use crate::names::Names;
 use crate::pool::{Pool, Reader, keep_plans};
@@ -92,6 +93,30 @@ impl SqliteStore {
         Ok(true)
     }
 
+    /// Gives room back in steps, without making commits wait: returns how many bytes. Part of each scrub where the
+    /// database is too large to be written anew.
+    pub fn give_back(&self, steps: Steps) -> StoreResult<u64> {
+        if self.is_full() {
+            return Ok(0);
+        }
+        let (erased, left) = {
+            let writer = self.writer.lock();
+            (writer.erased.unwrap_or(0), writer.left.unwrap_or(0))
+        };
+        if erased.saturating_sub(left) >= steps.gain {
+            let small = give_back::shrink(&*self.reader()?, &self.writer, steps)?;
+            tracing::info!(bytes = small, "rows of erased events were made small");
+            let mut writer = self.writer.lock();
+            writer.left = writer.erased;
+        }
+        let cut = give_back::cut(&self.writer, steps)?;
+        if cut > 0 {
+            let _pause = self.checkpoints.pause();
+            scrub::truncate_wal(&self.writer.lock().db)?;
+        }
+        Ok(cut)
+    }
+
     #[cfg(test)]
     pub(crate) fn writer(&self) -> &Arc<Mutex<Writer>> {
         &self.writer
@@ -141,12 +166,16 @@ impl SqliteStore {
 
     /// Nothing is lost when it fails, and the reserve is not for it.
     fn compact_usually(&self) -> StoreResult<()> {
-        match self.compact_if(Worth::USUAL) {
+        let done = match self.compact_if(Worth::USUAL) {
+            Ok(false) => self.give_back(Steps::USUAL).map(|_| ()),
+            other => other.map(|_| ()),
+        };
+        match done {
             Err(error @ (StoreError::Full | StoreError::TryLater(_))) => {
                 tracing::warn!(%error, "the room of what was erased could not be given back yet");
                 Ok(())
             }
-            other => other.map(|_| ()),
+            other => other,
         }
     }
 }
@@ -160,6 +189,8 @@ fn open_writer(folder: &Folder) -> rusqlite::Result<Connection> {
     keep_plans(&db)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.pragma_update(None, "page_size", PAGE)?;
+    // Of a new file; for an older one it holds from its first compaction on.
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "secure_delete", true)?;

@@ -14,7 +14,7 @@ use crate::wire::caps::Cap;
 use crate::wire::standard::codes;
 use crate::wire::{Message, time};
 
-/// Bytes of one answer; fewer messages than asked come where they are long.
+/// Bytes of one answer; fewer messages than asked come where they are long, without a gap next to where was read from.
 const MOST_BYTES: usize = 512 * 1024;
 
 /// Where a client reads from.
@@ -76,7 +76,7 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
     let Some(convo) = s.conversation(&target) else {
         if !target.starts_with('#') && s.server.names.person(&target).is_some() {
             // Nothing was said yet.
-            return send(s, &target, None, Vec::new()).await;
+            return send(s, &target, None, Found::default()).await;
         }
         let text = "Messages could not be retrieved";
         return s.fail("CHATHISTORY", codes::INVALID_TARGET, &[&sub, &target], text);
@@ -94,8 +94,8 @@ pub(crate) async fn handle(s: &mut Session, m: &Message<'_>) {
         .node
         .read(move |node| read(node, &me, &Scope::Conversation(id), &wanted));
     match read.await {
-        Ok(events) => send(s, &target, Some(convo), events).await,
-        Err(Refusal::NotFound) => send(s, &target, Some(convo), Vec::new()).await,
+        Ok(found) => send(s, &target, Some(convo), found).await,
+        Err(Refusal::NotFound) => send(s, &target, Some(convo), Found::default()).await,
         Err(refusal) => {
             let code = match refusal {
                 Refusal::NotJoined => codes::INVALID_TARGET,
@@ -122,20 +122,34 @@ struct Wanted {
     kinds: Kinds,
 }
 
+/// What was read, in its order.
+#[derive(Default)]
+struct Found {
+    events: Vec<Arc<Event>>,
+    /// The place of the one that is nearest to where was read from.
+    nearest: usize,
+}
+
 fn read(
     node: &sammen_core::Node,
     me: &sammen_core::Address,
     scope: &Scope,
     wanted: &Wanted,
-) -> Outcome<Vec<Arc<Event>>> {
+) -> Outcome<Found> {
     let query = |from_end: bool, limit: usize| -> Outcome<HistoryQuery> {
         let mut query = node.query(me, scope, limit)?;
         query.kinds = wanted.kinds;
         query.from_end = from_end;
         Ok(query)
     };
-    let run = |query: &HistoryQuery| -> Outcome<Vec<Arc<Event>>> {
-        Ok(node.store().history(query)?.events)
+    let run = |query: &HistoryQuery| -> Outcome<Found> {
+        let events = node.store().history(query)?.events;
+        let nearest = if query.from_end {
+            events.len().saturating_sub(1)
+        } else {
+            0
+        };
+        Ok(Found { events, nearest })
     };
     let limit = wanted.limit;
     match &*wanted.sub {
@@ -158,10 +172,11 @@ fn read(
             let mut earlier = query(true, limit / 2)?;
             before(node, me, &mut earlier, wanted.first)?;
             let mut events = if limit > 1 {
-                run(&earlier)?
+                run(&earlier)?.events
             } else {
                 Vec::new()
             };
+            let nearest = events.len();
             let mut later = query(false, limit - events.len())?;
             // From the event itself on.
             match wanted.first {
@@ -176,8 +191,8 @@ fn read(
                 Selector::At(at) => later.from = Some(at),
                 Selector::Any => {}
             }
-            events.extend(run(&later)?);
-            Ok(events)
+            events.extend(run(&later)?.events);
+            Ok(Found { events, nearest })
         }
         _ => {
             // BETWEEN reads from the first towards the second, whichever is earlier.
@@ -243,7 +258,8 @@ fn before(
 }
 
 /// The batch of an answer.
-async fn send(s: &mut Session, target: &str, convo: Option<Arc<Convo>>, events: Vec<Arc<Event>>) {
+async fn send(s: &mut Session, target: &str, convo: Option<Arc<Convo>>, found: Found) {
+    let Found { events, nearest } = found;
     let batch = s.has(Cap::Batch).then(|| s.batch_ref());
     if let Some(batch) = &batch {
         let line = s
@@ -263,7 +279,10 @@ async fn send(s: &mut Session, target: &str, convo: Option<Arc<Convo>>, events: 
         } else {
             HashMap::new()
         };
-        for event in events {
+        let mut order: Vec<(usize, Arc<Event>)> = events.into_iter().enumerate().collect();
+        order.sort_by_key(|(at, _)| at.abs_diff(nearest));
+        let mut shown_lines: Vec<(usize, Vec<u8>)> = Vec::with_capacity(order.len());
+        for (at, event) in order {
             let lines = if let Content::Reaction { keys } = &event.content {
                 // Without event-playback history holds PRIVMSG and NOTICE only.
                 if !shown {
@@ -286,10 +305,14 @@ async fn send(s: &mut Session, target: &str, convo: Option<Arc<Convo>>, events: 
                 out::event(&server, &event, &convo, None, view, batch.as_deref())
             };
             bytes += lines.len();
-            s.reply_lines(lines.into());
+            shown_lines.push((at, lines));
             if bytes > MOST_BYTES {
                 break;
             }
+        }
+        shown_lines.sort_by_key(|(at, _)| *at);
+        for (_, lines) in shown_lines {
+            s.reply_lines(lines.into());
         }
     }
     if let Some(batch) = batch {

@@ -120,7 +120,8 @@ pub fn event(
     out
 }
 
-/// Lines of one message; apps of other protocols show all of it. More would be a flood, and too much for a connection.
+/// Lines of one message as they were written. More would be a flood, and too much for a connection: who wants the rest
+/// follows an address, and where the node has none to give, the rest comes with many lines in one.
 const MOST_LINES: usize = 250;
 
 /// One event on its way out.
@@ -274,41 +275,28 @@ impl Writer<'_> {
             return line.write_with(&self.tags(true), out);
         }
         let mut pieces = multiline::split(text, room);
-        let left = pieces.len().saturating_sub(MOST_LINES);
-        let rest = format!("(and {left} lines more)");
-        if left > 0 {
-            pieces.truncate(MOST_LINES);
-            pieces.push(multiline::Piece {
-                text: &rest,
-                concat: false,
-            });
+        let rest = if pieces.len() > MOST_LINES {
+            let rest = pieces.split_off(MOST_LINES);
+            match self.server.whole_text(self.event.id) {
+                Some(url) => {
+                    let left = rest.len();
+                    format!("({left} more lines, for anyone with this link: {url} )")
+                }
+                None => multiline::packed(&rest),
+            }
+        } else {
+            String::new()
+        };
+        if !rest.is_empty() {
+            pieces.extend(multiline::split(&rest, room));
         }
         if self.view.has(View::MULTILINE) && !emote {
-            let reference = format!("m{}", self.event.id);
-            let open = Line::new(&source)
-                .cmd("BATCH")
-                .param(format!("+{reference}"))
-                .param("draft/multiline")
-                .param(&target);
-            open.write_with(&self.tags(true), out);
-            for piece in pieces {
-                let mut tags = TagBuf::new();
-                tags.push(names::BATCH, &reference);
-                if piece.concat {
-                    tags.push(names::MULTILINE_CONCAT, "");
-                }
-                self.line(command)
-                    .trailing(piece.text)
-                    .write_with(&tags, out);
+            let config = self.server.config();
+            let (most, lines) = (config.multiline_bytes, config.multiline_lines);
+            for (n, part) in multiline::batches(&pieces, most, lines).enumerate() {
+                self.batch(command, n, part, out);
             }
-            let mut tags = TagBuf::new();
-            if let Some(batch) = self.batch {
-                tags.push(names::BATCH, batch);
-            }
-            let close = Line::new(&source)
-                .cmd("BATCH")
-                .param(format!("-{reference}"));
-            return close.write_with(&tags, out);
+            return;
         }
         let mut first = true;
         for piece in pieces.iter().filter(|p| !p.text.is_empty()) {
@@ -321,6 +309,35 @@ impl Writer<'_> {
             line.write_with(&self.tags(first), out);
             first = false;
         }
+    }
+
+    /// A draft/multiline batch of a message, its `n`th. What names the message stands before the first.
+    fn batch(&self, command: &str, n: usize, pieces: &[multiline::Piece<'_>], out: &mut Vec<u8>) {
+        let mut reference = format!("m{}", self.event.id);
+        if n > 0 {
+            reference.push_str(&format!("-{n}"));
+        }
+        let line = |sign: char| {
+            let line = Line::new(self.source()).cmd("BATCH");
+            line.param(format!("{sign}{reference}"))
+        };
+        let open = line('+').param("draft/multiline").param(self.target());
+        open.write_with(&self.tags(n == 0), out);
+        for (at, piece) in pieces.iter().enumerate() {
+            let mut tags = TagBuf::new();
+            tags.push(names::BATCH, &reference);
+            if piece.concat && at > 0 {
+                tags.push(names::MULTILINE_CONCAT, "");
+            }
+            self.line(command)
+                .trailing(piece.text)
+                .write_with(&tags, out);
+        }
+        let mut tags = TagBuf::new();
+        if let Some(batch) = self.batch {
+            tags.push(names::BATCH, batch);
+        }
+        line('-').write_with(&tags, out);
     }
 
     fn retraction(&self, reason: Option<&str>, about: Option<&Event>, out: &mut Vec<u8>) {

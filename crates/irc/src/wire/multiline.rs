@@ -96,6 +96,40 @@ fn extends(c: char) -> bool {
         | '\u{e0100}'..='\u{e01ef}')
 }
 
+/// Lines as one text without line breaks, blank ones left out: where there are too many.
+pub fn packed(pieces: &[Piece<'_>]) -> String {
+    let mut out = String::new();
+    for piece in pieces.iter().filter(|p| !p.text.trim().is_empty()) {
+        if !piece.concat && !out.is_empty() {
+            out.push_str(" ↵ ");
+        }
+        out.push_str(piece.text);
+    }
+    out
+}
+
+/// Lines in batches of at most so many bytes and lines. A batch of blank lines alone is none (multiline, "Batch types").
+pub fn batches<'a, 'b>(
+    pieces: &'b [Piece<'a>],
+    bytes: usize,
+    lines: usize,
+) -> impl Iterator<Item = &'b [Piece<'a>]> {
+    let mut rest = pieces;
+    std::iter::from_fn(move || {
+        let mut size = 0;
+        let fits = |piece: &&Piece<'_>| {
+            // With its line break.
+            size += piece.text.len() + 1;
+            size <= bytes
+        };
+        let most = rest.iter().take(lines).take_while(fits).count().max(1);
+        let (now, later) = rest.split_at_checked(most)?;
+        rest = later;
+        Some(now)
+    })
+    .filter(|batch| batch.iter().any(|piece| !piece.text.is_empty()))
+}
+
 /// Why a multiline batch is refused: `FAIL BATCH` with [`MultilineError::code`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MultilineError {
@@ -239,6 +273,25 @@ mod tests {
             }
             assert_eq!(joiner.finish().unwrap(), text);
         }
+    }
+
+    #[test]
+    fn too_many_lines_are_packed_and_batches_keep_to_the_limits() {
+        let text = "one\n\n two\n   \nthree and four\n";
+        let pieces = split(text, 8);
+        assert_eq!(packed(&pieces), "one ↵  two ↵ three and four");
+        assert_eq!(packed(&split("\n\n", 8)), "");
+        let all = split("ab\ncd\n\n\nef", 8);
+        let sizes = |bytes, lines| -> Vec<usize> {
+            batches(&all, bytes, lines)
+                .map(<[Piece<'_>]>::len)
+                .collect()
+        };
+        assert_eq!(sizes(100, 100), [5]);
+        assert_eq!(sizes(100, 2), [2, 1], "the two blank ones alone are none");
+        assert_eq!(sizes(6, 100), [2, 3]);
+        assert_eq!(sizes(1, 100), [1, 1, 1]);
+        assert_eq!(batches(&[], 5, 5).count(), 0);
     }
 
     #[test]

@@ -35,23 +35,23 @@ async fn town() -> (World, SocketAddr) {
 }
 
 /// An answer: its head in lower case but for values, and its body.
-struct Answer {
+pub struct Answer {
     head: String,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    fn code(&self) -> u16 {
+    pub fn code(&self) -> u16 {
         self.head.get(9..12).unwrap().parse().unwrap()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines();
         lines.find_map(|l| l.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
-async fn asks(to: SocketAddr, head: &str, body: &[u8]) -> Answer {
+pub async fn asks(to: SocketAddr, head: &str, body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(to).await.unwrap();
     let head = format!("{head}Host: x\r\nConnection: close\r\n\r\n");
     stream

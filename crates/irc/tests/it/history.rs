@@ -188,3 +188,59 @@ async fn words_are_found_in_what_one_may_see_and_nowhere_else() {
         one(&told, "FAIL SEARCH INVALID_PARAMS ");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_between_signing_in_and_entering_the_rooms_is_heard_once() {
+    let world = World::new().await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob", "").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    for round in 0..3 {
+        bob.sends("QUIT").await;
+        bob.rest().await;
+        bob.task.await.unwrap();
+        alice.does(&format!("PRIVMSG #town :{round} before")).await;
+        // The writer waits, so that Bob's sign-in and then Alice's words stand in its queue before it goes on: what she
+        // says comes after he is in, and before he asks to enter his rooms.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (busy, begun) = tokio::sync::oneshot::channel();
+        let node = world.node.clone();
+        let held = tokio::spawn(async move {
+            let held = node.write(move |_| {
+                let _ = busy.send(());
+                let _ = wait.recv();
+                Ok(())
+            });
+            held.await
+        });
+        begun.await.unwrap();
+        bob = world.stranger();
+        bob.signs_in("bob", PASSWORD, "").await;
+        waits_for(&world, 1).await;
+        alice
+            .sends(&format!("PRIVMSG #town :{round} meanwhile"))
+            .await;
+        waits_for(&world, 2).await;
+        go.send(()).unwrap();
+        held.await.unwrap().unwrap();
+        let mut lines = bob.syncs().await;
+        alice.does(&format!("PRIVMSG #town :{round} after")).await;
+        lines.extend(bob.syncs().await);
+        let said: Vec<_> = lines
+            .iter()
+            .filter(|l| l.contains(" PRIVMSG #town "))
+            .collect();
+        assert_eq!(said.len(), 3, "{said:#?}");
+        for (line, word) in said.iter().zip(["before", "meanwhile", "after"]) {
+            assert!(line.ends_with(&format!("{round} {word}")), "{said:#?}");
+        }
+    }
+}
+
+/// So many writes wait for the writer.
+async fn waits_for(world: &World, writes: usize) {
+    while world.node.pending_writes() < writes {
+        tokio::task::yield_now().await;
+    }
+}

@@ -224,8 +224,12 @@ async fn a_message_of_thousands_of_lines_is_no_flood() {
     for person in [&mut alice, &mut bob] {
         let lines = person.syncs().await;
         let said: Vec<_> = lines.iter().filter(|l| l.contains(" PRIVMSG ")).collect();
-        assert_eq!(said.len(), 251, "{:?}", said.first());
-        assert!(said[250].ends_with(" PRIVMSG #town :(and 19751 lines more)"));
+        assert!((251..600).contains(&said.len()), "{}", said.len());
+        let x: usize = said
+            .iter()
+            .map(|l| l.matches(['x']).count() - l.matches("example").count())
+            .sum();
+        assert_eq!(x, 20_000, "nothing is lost");
         none(&lines, "\u{1}");
     }
 }

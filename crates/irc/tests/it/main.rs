@@ -9,6 +9,7 @@
 mod filehost;
 mod history;
 mod hostile;
+mod long;
 mod messages;
 mod metadata;
 mod people;

@@ -30,7 +30,6 @@ use crate::server::Matrix;
 /// What requests about media share.
 #[derive(Default)]
 pub struct Media {
-    under_way: files::UnderWay,
     /// Rung when a file came for an address that was made before.
     arrived: Notify,
     small: thumbnail::Shelf,

@@ -137,7 +137,7 @@ async fn take_in(
         media_type: text(header::CONTENT_TYPE).and_then(disposition::media_type),
     };
     let of = caller.address().clone();
-    let under_way = &matrix.media.under_way;
+    let under_way = &matrix.accounts.uploads;
     files::take_in_as(&matrix.node, under_way, of, slot, name, size, body)
         .await
         .map(drop)

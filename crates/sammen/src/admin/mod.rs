@@ -80,7 +80,7 @@ pub enum Request {
         /// Whose.
         name: String,
     },
-    /// Takes an app password away. Sessions have to sign in anew.
+    /// Takes an app password away, and ends the sessions that came in by it.
     AppPasswordRemove {
         /// Whose.
         name: String,
@@ -103,7 +103,7 @@ pub enum Request {
         /// Whose.
         name: String,
     },
-    /// Takes a client certificate's right away. Sessions have to sign in anew.
+    /// Takes a client certificate's right away, and ends the sessions that came in by it.
     CertificateRemove {
         /// Whose.
         name: String,
@@ -191,6 +191,8 @@ pub enum Request {
     },
     /// Checks the data folder.
     Check,
+    /// Gives the room of what was erased back.
+    Compact,
     /// Sends an encrypted backup; see [`backup`].
     Backup {
         /// What it is encrypted with.
@@ -257,6 +259,7 @@ impl Admin {
             Request::RoomRename { name, to, reason } => self.room_rename(&name, &to, reason).await,
             Request::RoomDestroy { name, reason } => self.room_destroy(&name, reason).await,
             Request::Check => self.check().await,
+            Request::Compact => self.compact().await,
             Request::Backup { .. } => anyhow::bail!("a backup comes in frames"),
         }
     }

@@ -127,6 +127,9 @@ fn accounts_are_administered_with_and_without_a_node() {
         let list = told(&data, &format!("account app-password {name} --list"), "");
         assert_eq!(list, Value::Array(Vec::new()));
 
+        let compacted = told(&data, "compact", "");
+        assert!(compacted["bytes"].as_u64().unwrap() > 0, "{compacted}");
+
         told(&data, &format!("account disable {name}"), "");
         told(&data, &format!("account enable {name}"), "");
         told(&data, &format!("account remove {name}"), "");

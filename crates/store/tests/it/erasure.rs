@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sammen_core::network::OutboxRow;
 use sammen_core::store::{HistoryQuery, Store, Write};
 use sammen_core::{Account, ConversationId, Event, NetworkName, Seq};
-use sammen_store::{SqliteStore, Worth};
+use sammen_store::{SqliteStore, Steps, Worth};
 use sammen_testkit::store_suite::{
     alice, at, blobs, bob, commit, native, over, says, seqs, tell, tombstone,
 };
@@ -170,7 +170,15 @@ fn compacting_gives_the_room_back() {
             .len()
     };
     let before = size();
-    let worth = |gain, live| store.compact_if(Worth { gain, live }).unwrap();
+    let convert = 0;
+    let worth = |gain, live| {
+        let worth = Worth {
+            gain,
+            live,
+            convert,
+        };
+        store.compact_if(worth).unwrap()
+    };
     assert!(!worth(before, before), "it would not give back so much");
     assert!(!worth(1, 1), "commits would wait for too long");
     assert!(!store.compact_if(Worth::USUAL).unwrap());
@@ -193,6 +201,120 @@ fn compacting_gives_the_room_back() {
     commit(&store, vec![erase(&1), erase(&10)]);
     assert_eq!(store.event(Seq(1)).unwrap().unwrap().content, tombstone());
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+/// What people say: seldom long.
+fn line(seq: u64, noise: &mut Noise) -> Event {
+    let length = match noise.below(50) {
+        0 => 6000,
+        _ => 10 + noise.below(300),
+    };
+    let text = format!("{} {}", mark(seq), "lorem ".repeat(length as usize / 6));
+    says(seq, 1 + noise.below(5), &text)
+}
+
+/// A log of which retention took all but the end and one conversation's few events, with people talking meanwhile: how
+/// many bytes the file had before and after room was given back in steps.
+fn given_back(folder: &Path, events: u64, steps: Steps) -> (u64, u64) {
+    let store = SqliteStore::open(folder).unwrap();
+    let mut noise = Noise(11);
+    for from in (1..=events).step_by(500) {
+        let upto = (from + 500).min(events + 1);
+        tell(&store, (from..upto).map(|n| line(n, &mut noise)).collect());
+        while store.index(1000).unwrap() > 0 {}
+    }
+    // Some live on far apart from each other, as where one person keeps everything.
+    let stays = |n: &u64| *n > events * 9 / 10 || *n % (events / 2) == 1;
+    let erase = |n: &u64| Write::Erase {
+        seq: Seq(*n),
+        tombstone: tombstone(),
+    };
+    let (mut live, gone): (Vec<u64>, Vec<u64>) = (1..=events).partition(stays);
+    for some in gone.chunks(256) {
+        commit(&store, some.iter().map(erase).collect());
+    }
+    store.scrub().unwrap();
+    assert_eq!(traces(folder, &gone), []);
+    let size = || fs::metadata(folder.join("log.sqlite")).unwrap().len();
+    let before = size();
+    std::thread::scope(|scope| {
+        let talk = scope.spawn(|| {
+            let mut noise = Noise(13);
+            let new: Vec<u64> = (events + 1..=events + 200).collect();
+            for n in &new {
+                tell(&store, vec![line(*n, &mut noise)]);
+            }
+            new
+        });
+        store.give_back(steps).unwrap();
+        live.extend(talk.join().unwrap());
+    });
+    let after = size();
+    assert_eq!(store.give_back(steps).unwrap(), 0, "there is nothing more");
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    // Nobody's words were lost, and nothing stayed of those that go now: neighbours of rows that were made small.
+    let found = |wanted: &[u64]| -> Vec<u64> {
+        let all = traces(folder, wanted).into_iter();
+        let mut found: Vec<u64> = all.map(|t| t.0).collect();
+        found.dedup();
+        found
+    };
+    assert_eq!(found(&live), live);
+    let (late, live): (Vec<u64>, Vec<u64>) = live.into_iter().partition(|n| n % 2 == 1);
+    for some in late.chunks(256) {
+        commit(&store, some.iter().map(erase).collect());
+    }
+    store.scrub().unwrap();
+    assert_eq!(traces(folder, &late), []);
+    assert_eq!(traces(folder, &gone), []);
+    assert_eq!(found(&live), live);
+    assert_eq!(store.event(Seq(2)).unwrap().unwrap().content, tombstone());
+    (before, after)
+}
+
+#[test]
+fn room_is_given_back_in_steps_while_people_talk() {
+    let folder = tempfile::tempdir().unwrap();
+    let steps = Steps {
+        gain: 100 << 10,
+        rows: 64,
+        pages: 16,
+    };
+    let (before, after) = given_back(folder.path(), 6_000, steps);
+    assert!(after * 3 < before * 2, "{after} of {before}");
+}
+
+/// `make soak` runs it: minutes, and half a GiB of disk.
+#[test]
+#[ignore = "minutes"]
+fn a_large_database_gives_its_room_back_and_keeps_nothing_that_was_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let (before, after) = given_back(folder.path(), 900_000, Steps::USUAL);
+    assert!(before > 300 << 20, "{before} is not large");
+    assert!(after * 2 < before, "{after} of {before}");
+}
+
+#[test]
+fn an_older_data_folder_learns_to_give_room_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = || -> i64 {
+        let db = rusqlite::Connection::open(folder.path().join("log.sqlite")).unwrap();
+        db.query_row("PRAGMA auto_vacuum", [], |r| r.get(0))
+            .unwrap()
+    };
+    drop(SqliteStore::open(folder.path()).unwrap());
+    assert_eq!(mode(), 2);
+    let db = rusqlite::Connection::open(folder.path().join("log.sqlite")).unwrap();
+    db.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM")
+        .unwrap();
+    drop(db);
+    assert_eq!(mode(), 0);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    tell(&store, vec![says(1, 1, "still here")]);
+    store.scrub().unwrap();
+    assert_eq!(mode(), 2);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert!(store.event(Seq(1)).unwrap().is_some());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, header};
 use sammen_core::Refusal;
-use sammen_net::files::{self, Name, disposition};
+use sammen_net::files::{self, Fault, Name, NotTaken, disposition};
 
 use crate::auth::{Caller, Need};
 use crate::extract::{Asked, Created, Done, Place};
@@ -49,43 +49,25 @@ async fn upload(
         .get(header::CONTENT_LENGTH)
         .and_then(|l| l.to_str().ok()?.parse::<u64>().ok())
         .ok_or_else(|| Problem::bad_request("say how long the file is (Content-Length)"))?;
-    let limits = web.node.limits();
-    if length == 0 {
-        return Err(Problem::invalid("body", "the file is empty"));
-    }
-    if length > limits.blob_bytes {
-        return Err(Problem::too_large());
-    }
-    let (quota, account) = (limits.blob_quota, caller.address().clone());
-    let used = web
-        .read(move |web| {
-            let used = web.node.store().blob_usage(&account);
-            Ok(used.map_err(Refusal::from)?)
-        })
-        .await?;
-    if used.saturating_add(length) > quota {
-        return Err(Problem::too_many(
-            "your files take as much room as they may",
-        ));
-    }
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|t| disposition::media_type(t.to_str().ok()?));
     let name = Name {
         name: disposition::sanitised(&asked.name),
-        media_type,
+        media_type: headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|t| disposition::media_type(t.to_str().ok()?)),
     };
-    let blob = files::receive(web.node.store_arc(), body, length)
-        .await
-        .map_err(|fault| match fault {
-            files::Fault::Long => Problem::too_large(),
-            files::Fault::Short | files::Fault::Slow => Problem::bad_request(fault.to_string()),
-            files::Fault::Full => Refusal::DiskFull.into(),
-            files::Fault::Store => Problem::try_later(),
-        })?;
     let slot = format!("{:032x}", web.node.clock().random());
     let account = caller.address().clone();
-    files::keep(&web.node, account, slot.clone(), name.clone(), length, blob).await?;
+    files::take_in_as(
+        &web.node,
+        &web.accounts.uploads,
+        account,
+        slot.clone(),
+        name.clone(),
+        Some(length),
+        body,
+    )
+    .await
+    .map_err(not_taken)?;
     Ok(Created(t::Uploaded {
         file: t::File {
             url: files::path(&slot, &name.name),
@@ -95,6 +77,20 @@ async fn upload(
         },
         id: slot,
     }))
+}
+
+fn not_taken(why: NotTaken) -> Problem {
+    match why {
+        NotTaken::Empty => Problem::invalid("body", "the file is empty"),
+        NotTaken::TooLarge | NotTaken::Fault(Fault::Long) => Problem::too_large(),
+        NotTaken::Quota | NotTaken::TooMany => Problem::too_many(why.to_string()),
+        NotTaken::Fault(fault @ (Fault::Short | Fault::Slow)) => {
+            Problem::bad_request(fault.to_string())
+        }
+        NotTaken::Fault(Fault::Full) => Refusal::DiskFull.into(),
+        NotTaken::Fault(Fault::Store) => Problem::try_later(),
+        NotTaken::Refused(refusal) => refusal.into(),
+    }
 }
 
 async fn remove(
