@@ -14,10 +14,12 @@ from .programs import Program, folder
 
 
 class Served(Place):
-    """A Place made of TOML. `settings` are sections as text; accounts get made-up passwords that the operator sets."""
+    """A Place made of TOML. `settings` are sections as text; accounts get made-up passwords that the operator sets.
+    `also` are further addresses for XMPP with STARTTLS, for clients that can't be told a port."""
 
     def __init__(self, settings: str = "", people: tuple[str, ...] = ("alice", "bob"), admins: tuple[str, ...] = (),
-                 sections: dict[str, str] | None = None, domain: str = "localhost", tls: str = "", s2s: str = "listen = []"):  # fmt: skip
+                 sections: dict[str, str] | None = None, domain: str = "localhost", tls: str = "", s2s: str = "listen = []",
+                 also: tuple[str, ...] = ()):  # fmt: skip
         super().__init__(name="sammen", domain=domain)
         self.folder = folder("served")
         self.data, self.config = self.folder / "data", self.folder / "sammen.toml"
@@ -27,11 +29,12 @@ class Served(Place):
         self.base = base
         more = sections or {}
         listen = lambda port, how: f'listen = [{{ address = "127.0.0.1:{port}", security = "{how}" }}]'  # noqa: E731
+        further = "".join(f', {{ address = "{one}", security = "starttls" }}' for one in also)
         self.config.write_text(
             f'domain = "{domain}"\ndata = "{self.data}"\n'
             f'[tls]\nnames = ["{domain}", "localhost", "127.0.0.1"]\n{tls}\n'
             f'[xmpp]\nlisten = [{{ address = "127.0.0.1:{self.xmpp}", security = "starttls" }}, '
-            f'{{ address = "127.0.0.1:{self.xmpp_tls}", security = "tls" }}]\ns2s = {{ {s2s} }}\n{more.get("xmpp", "")}\n'
+            f'{{ address = "127.0.0.1:{self.xmpp_tls}", security = "tls" }}{further}]\ns2s = {{ {s2s} }}\n{more.get("xmpp", "")}\n'
             f'[irc]\n{listen(self.irc_tls, "tls")}\n{more.get("irc", "")}\n'
             f'[http]\n{listen(https, "tls")}\nurl = "{self.http}"\n{more.get("http", "")}\n'
             f"[metrics]\nlisten = []\n{settings}\n"

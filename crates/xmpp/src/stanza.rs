@@ -30,10 +30,11 @@ pub async fn handle(client: &Arc<Client>, mut el: Element) -> Result<(), StreamE
         ("message" | "presence" | "iq", ns::CLIENT) => {}
         _ => return Err(StreamCondition::UnsupportedStanzaType.into()),
     }
-    // RFC 6120 §8.1.2.1: nobody speaks for another.
+    // RFC 6120 §8.1.2.1: nobody speaks for another. Another resource of the own account is overridden below, not an
+    // error: Converse.js names the one it would have bound after it resumed a stream.
     if let Some(from) = el.get("from") {
         let from = Jid::new(from).map_err(|_| StreamError::new(StreamCondition::InvalidFrom))?;
-        if from != client.jid && from.as_str() != client.bare {
+        if from.bare_str() != client.bare {
             return Err(StreamCondition::InvalidFrom.into());
         }
     }

@@ -87,7 +87,11 @@ fn list(client: &Client, convo: &Convo, query: &Element) -> Result<Element, Stan
             .attr("affiliation", names::affiliation(m.standing))
             .attr_opt("jid", address.then(|| client.server.bare(&m.address)))
             .attr_opt("nick", joined.then(|| nick(m)))
-            .attr_opt("role", joined.then(|| names::role(convo.role(&m.address))))
+            // §9.5: may be said in lists of affiliations too. Converse.js takes it for a nick there.
+            .attr_opt(
+                "role",
+                (by_role && joined).then(|| names::role(convo.role(&m.address))),
+            )
             .children(
                 m.reason
                     .as_deref()

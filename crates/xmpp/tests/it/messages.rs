@@ -120,6 +120,19 @@ async fn nobody_speaks_for_another() {
     assert!(error.has("invalid-from", ns::STREAM_ERRORS));
 }
 
+/// Converse.js resumes a stream and then names the resource that it would have bound.
+#[tokio::test]
+async fn another_resource_of_ones_own_in_from_is_overridden() {
+    let house = House::new().await;
+    let mut alice = house.arrives("alice", "desk").await;
+    let mut phone = house.arrives("alice", "phone").await;
+    alice
+        .send("<message from='alice@localhost/phone' to='alice@localhost/phone' type='chat'><body>x</body></message>")
+        .await;
+    let heard = phone.hears("x").await;
+    assert_eq!(heard.get("from"), Some("alice@localhost/desk"));
+}
+
 #[tokio::test]
 async fn typing_is_shown_and_not_kept() {
     let house = House::new().await;
