@@ -6,16 +6,18 @@ place's domain, there is no DNS, and nothing that it started outlives it. No rig
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shlex
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from .person import Person, until
+from .person import PATIENCE, Person, until
 from .programs import Program, folder, need
 
 ENTER = """
@@ -52,6 +54,7 @@ class Desktop(Person):
         for part in ("", ".config", ".local/share", ".cache", "run"):
             (self.home / part).mkdir(parents=True, exist_ok=True)
         (self.home / "run").chmod(0o700)
+        (self.home / ".config/kwalletrc").write_text("[Wallet]\nEnabled=false\n")  # else a wallet's window asks
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost\n{where} {place.domain}\n")
         (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")
         (self.folder / "trust.pem").write_bytes(Path(place.ca).read_bytes())
@@ -78,6 +81,7 @@ class Desktop(Person):
             "XDG_CONFIG_HOME": str(self.home / ".config"), "XDG_DATA_HOME": str(self.home / ".local/share"), "XDG_CACHE_HOME": str(self.home / ".cache"),
             "LIBGL_ALWAYS_SOFTWARE": "1", "GSK_RENDERER": "cairo", "GSETTINGS_BACKEND": "memory", "GTK_A11Y": "none", "NO_AT_BRIDGE": "1",
             "QT_QPA_PLATFORM": "xcb", "QT_QUICK_BACKEND": "software", "WAYLAND_DISPLAY": "", "XDG_SESSION_TYPE": "x11", "DBUS_SESSION_BUS_ADDRESS": "",
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
         }  # fmt: skip
 
     def starts(self, *argv) -> None:
@@ -101,7 +105,24 @@ class Desktop(Person):
     def transcript(self, last: int = 200) -> str:
         return f"{super().transcript(last)}\n--- {self.program} wrote\n{self.child.output(8000) if self.child else ''}"
 
+    def log(self) -> str:
+        """All that the program wrote."""
+        return self.child.output(10_000_000)
+
     # Hands.
+    def tries(self, what: str, act, done, pause: float = 4) -> None:
+        """Acts until it is done: a window that is still being drawn swallows clicks and keys."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            self.lives()
+            act()
+            with contextlib.suppress(AssertionError):
+                return self.waits(what, done, pause)
+            assert time.monotonic() < end, f"{self} could not: {what}\n{self.transcript(40)}"
+
+    def clicks(self, x: int, y: int) -> None:
+        self.xdo("mousemove", x, y, "click", 1)
+
     def xdo(self, *words) -> str:
         done = subprocess.run(["xdotool", *map(str, words)], env={**os.environ, "DISPLAY": self.display}, capture_output=True, text=True, timeout=30)
         return done.stdout.strip() if done.returncode == 0 else ""

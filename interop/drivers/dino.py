@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 
@@ -64,8 +65,10 @@ class Dino(Desktop):
         """Rows of Dino's database."""
         if not self.database.exists():
             return []
-        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5) as database:
-            return database.execute(query, values).fetchall()
+        with contextlib.closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)) as database:
+            with contextlib.suppress(sqlite3.OperationalError):  # being made
+                return database.execute(query, values).fetchall()
+        return []
 
     def contacts(self) -> dict[str, str]:
         return {self.place.where(jid)[0]: subscription for jid, subscription in self.asks("SELECT jid, subscription FROM roster")}
@@ -94,5 +97,5 @@ class Dino(Desktop):
 
     def refused(self) -> set[str]:
         """The conditions of all errors that the node answered."""
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", self.child.output(10_000_000))
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", self.log())
         return set(re.findall(r"type='error'.*\n +<\S+:error .*\n +<\{urn:ietf:params:xml:ns:xmpp-stanzas\}:([a-z-]+)", plain))

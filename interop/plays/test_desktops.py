@@ -6,7 +6,9 @@ from conftest import befriend
 
 from drivers.desktop import address
 from drivers.dino import Dino
+from drivers.gajim import Gajim
 from drivers.matrix import Nio
+from drivers.nheko import Nheko
 from drivers.person import words
 from drivers.slix import Slixmpp
 from drivers.weechat import Weechat
@@ -18,6 +20,7 @@ def town(serves, cast):
     where = address()
     place = serves(domain="sammen.test", also=(f"{where}:5222",))
     place.where_it_is = where
+    place.runs("room", "create", "town", json=False)
     befriend(place, "alice", "bob")
     desk = cast(Slixmpp, place, "alice", "before")
     desk.joins("#town")
@@ -56,4 +59,17 @@ def test_dino(town, cast):
     alice = cast(Dino, town, "alice", where=town.where_it_is)
     alice.waits("the contact", lambda: alice.contacts().get("bob") == "both")
     shows_and_says(town, alice)
-    assert alice.refused() <= {"item-not-found", "service-unavailable"}, "only what nobody has stored yet, and calls that need a TURN server"
+    # Nothing stored yet, no TURN server, and the addresses behind an open room are not for everybody.
+    assert alice.refused() <= {"item-not-found", "service-unavailable", "forbidden"}
+
+
+@pytest.mark.desktop
+def test_gajim(town, cast):
+    alice = cast(Gajim, town, "alice", where=town.where_it_is)
+    shows_and_says(town, alice)
+    assert alice.refused() <= {"item-not-found", "service-unavailable", "forbidden"}
+
+
+def test_nheko(town, cast):
+    alice = cast(Nheko, town, "alice")
+    shows_and_says(town, alice)
