@@ -5,6 +5,7 @@
 #   make types    the client's TypeScript types and docs/openapi.json, from the node's own
 #   make lint     formatting, clippy, Python syntax, licences where cargo-deny is there
 #   make interop  only the plays with real clients
+#   make interop-desktop  also those with desktop apps that CI leaves out
 #   make bench    the same work for Sammen and for Debian's Prosody, ejabberd and InspIRCd (long)
 #   make soak     the long form of the fault and fuzz tests, and an hour of load
 
@@ -19,9 +20,12 @@ FUZZ_SEED ?= 1
 
 # What the plays run. Installed by apt-get when we are root; otherwise missing ones are named.
 DEBIAN := profanity go-sendxmpp weechat-headless weechat-plugins irssi catgirl ii znc tmux openssl python3-venv \
-  coturn curl chromium fonts-noto-color-emoji prosody lua-unbound ejabberd
+  coturn curl chromium fonts-noto-color-emoji prosody lua-unbound ejabberd \
+  dino-im nheko xvfb xdotool dbus libglib2.0-bin
+# What CI leaves out: large, or not steady enough.
+DESKTOP := gajim
 
-.PHONY: run client test test-rust test-client types lint fuzz interop tools bench bench-tools soak clean
+.PHONY: run client test test-rust test-client types lint fuzz interop interop-desktop tools bench bench-tools soak clean
 
 # Without Node.js the node serves a page that says how to build the client; everything else works.
 run:
@@ -52,8 +56,13 @@ types:
 
 interop: tools client
 	$(CARGO) build --locked -p sammen
-	SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/plays -q -m sammen
+	SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/plays -q -m "sammen and not desktop"
 	SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/faults -q
+
+interop-desktop: tools client
+	@if [ "$$(id -u)" = 0 ]; then export DEBIAN_FRONTEND=noninteractive; apt-get install -y -qq --no-install-recommends $(DESKTOP); fi
+	$(CARGO) build --locked -p sammen
+	SAMMEN_BIN=$(CURDIR)/target/debug/sammen $(PY) -m pytest interop/plays/test_desktops.py interop/plays/test_browsers.py -q
 
 # Each target for FUZZ_SECONDS; a crash leaves its input in fuzz/artifacts and fails.
 fuzz:

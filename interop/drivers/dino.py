@@ -47,7 +47,7 @@ class Dino(Desktop):
 
     def _opens_assistant(self, main: str):
         for window in self._windows():
-            if window != main and self._size(window)[0] == 400:
+            if window != main and 300 < self._size(window)[0] < 600:
                 return window
         if main == self.xdo("getwindowfocus"):
             self.keys("Tab", "Return")

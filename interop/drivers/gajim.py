@@ -48,10 +48,13 @@ class Gajim(Desktop):
             self.keys("Return")
 
     def opens(self, where: str) -> None:
-        self.runs("gdbus", "call", "--session", "--dest", "org.gajim.Gajim", "--object-path", "/org/gajim/Gajim", "--method",
-                  "org.gtk.Actions.Activate", "start-chat", f"[<['{self.place.jid(where)}', '']>]", "{}")  # fmt: skip
-        self.focuses("^Start / Join Chat$")
-        self.tries(f"the conversation {where}", lambda: self.keys("Return"), lambda: not self._titled("^Start / Join Chat$"), 3)
+        kind = "groupchat" if where.startswith("#") else "contact"
+        what = {"account": f"'{self.place.domain}'", "jid": f"'{self.place.jid(where)}'", "type": f"'{kind}'", "select": "true"}
+        chat = ", ".join(f"'{key}': <{value}>" for key, value in what.items())
+        answered = self.log().count("\n()\n")
+        self.runs("gdbus", "call", "--session", "--dest", "org.gajim.Gajim", "--object-path", "/org/gajim/Gajim/window/1", "--method",
+                  "org.gtk.Actions.Activate", "add-chat", f"[<{{{chat}}}>]", "{}")  # fmt: skip
+        self.waits("Gajim's answer", lambda: self.log().count("\n()\n") > answered or self.lives())
         self.focuses("^Gajim$")
 
     def says(self, where: str, text: str) -> Seen:

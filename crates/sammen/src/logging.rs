@@ -10,6 +10,9 @@ use crate::config::{Log, LogFormat};
 /// Handle to change the level while the node runs.
 pub struct Logs(Option<reload::Handle<Targets, Registry>>);
 
+/// Writes two lines for each event of a Matrix room at level info; one who wants them names it.
+const CHATTY: &str = "ruma_state_res";
+
 /// What `log.level` says.
 ///
 /// # Errors
@@ -28,7 +31,9 @@ pub fn filter(text: &str) -> anyhow::Result<Targets> {
         })?;
         targets = match of {
             Some(of) => targets.with_target(of, level),
-            None => targets.with_default(level),
+            None => targets
+                .with_default(level)
+                .with_target(CHATTY, level.min(LevelFilter::WARN)),
         };
     }
     Ok(targets)
@@ -64,5 +69,24 @@ impl Logs {
             Some(handle) => Ok(handle.reload(filter)?),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_chatty_library_speaks_only_where_it_is_named() {
+        let says = |level: &str| {
+            let filter = filter(level).unwrap();
+            filter.would_enable("ruma_state_res::event_auth", &Level::INFO)
+        };
+        assert!(!says("info") && !says("debug") && !says("error,sammen=debug"));
+        assert!(says("info,ruma_state_res=info"));
+        let own = filter("debug").unwrap();
+        assert!(own.would_enable("sammen_matrix::sync", &Level::DEBUG));
     }
 }
