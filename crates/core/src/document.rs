@@ -44,6 +44,37 @@ pub struct Tombstone {
     pub version: Seq,
 }
 
+/// How much stands in a namespace, without tombstones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bulk {
+    /// Documents.
+    pub documents: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+}
+
+impl Bulk {
+    /// With one more.
+    #[must_use]
+    pub fn with(self, document: &Document) -> Self {
+        let (count, bytes) = document.bulk();
+        Self {
+            documents: self.documents + count,
+            bytes: self.bytes + bytes,
+        }
+    }
+
+    /// With one less, which is among them.
+    #[must_use]
+    pub fn without(self, document: &Document) -> Self {
+        let (count, bytes) = document.bulk();
+        Self {
+            documents: self.documents.saturating_sub(count),
+            bytes: self.bytes.saturating_sub(bytes),
+        }
+    }
+}
+
 /// A document, or the tombstone of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
@@ -53,4 +84,12 @@ pub struct Document {
     pub version: Seq,
     /// The bytes; `None` is a tombstone.
     pub value: Option<Bytes>,
+}
+
+impl Document {
+    /// What it adds to its namespace: one and its bytes, or nothing.
+    fn bulk(&self) -> (u64, u64) {
+        let bytes = |value: &Bytes| (1, (self.key.len() + value.len()) as u64);
+        self.value.as_ref().map_or((0, 0), bytes)
+    }
 }

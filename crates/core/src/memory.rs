@@ -14,7 +14,7 @@ use crate::account::{Account, Device};
 use crate::address::Address;
 use crate::blob::BlobId;
 use crate::conversation::{Conversation, ConversationKey};
-use crate::document::{Document, Owner, Tombstone};
+use crate::document::{Bulk, Document, Owner, Tombstone};
 use crate::event::{Acceptance, Content, Event, Scheme};
 use crate::ids::{ConversationId, DeviceId, EventId, Seq, Timestamp};
 use crate::member::Member;
@@ -394,6 +394,13 @@ impl Store for MemoryStore {
             .take(limit)
             .map(|(_, d)| d.clone())
             .collect())
+    }
+
+    fn count_documents(&self, owner: &Owner, namespace: &str) -> StoreResult<Bulk> {
+        let tables = self.tables.lock();
+        let here = tables.documents.iter();
+        let here = here.filter(|((o, n, _), _)| o == owner.text() && n == namespace);
+        Ok(here.fold(Bulk::default(), |bulk, (_, d)| bulk.with(d)))
     }
 
     fn documents_since(

@@ -15,7 +15,7 @@ use crate::account::{Account, Device};
 use crate::address::Address;
 use crate::blob::BlobId;
 use crate::conversation::{Conversation, ConversationKey};
-use crate::document::{Document, Owner, Tombstone};
+use crate::document::{Bulk, Document, Owner, Tombstone};
 use crate::event::{Acceptance, Content, Event, Scheme};
 use crate::ids::{ConversationId, DeviceId, EventId, Pos, Seq, Timestamp};
 use crate::member::{Interval, Member};
@@ -372,6 +372,8 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> StoreResult<Vec<Document>>;
+    /// How much stands in a namespace: what a limit is checked against, without reading it.
+    fn count_documents(&self, owner: &Owner, namespace: &str) -> StoreResult<Bulk>;
     /// Documents of a namespace written (or deleted: tombstones) since a version, in order of version; `None` where a
     /// tombstone of after `since` was forgotten, so that who asks has to read the namespace anew. Who asks since 0 knows
     /// nothing that could have been deleted.

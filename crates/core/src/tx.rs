@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::contact::{self, Contact, Contacts};
 use crate::conversation::{Conversation, ConversationKey};
 use crate::convo::Convo;
-use crate::document::{Document, Owner, Tombstone};
+use crate::document::{Bulk, Document, Owner, Tombstone};
 use crate::event::{Event, Scheme};
 use crate::ids::{ConversationId, DeviceId, EventId, Pos, Seq, SessionId, Timestamp};
 use crate::live::{Announced, Live, Signal, StateChange};
@@ -450,6 +450,19 @@ impl<'a> Tx<'a> {
         }
         let there = found.into_values().filter(|d| d.value.is_some());
         Ok(there.take(limit).collect())
+    }
+
+    /// How much stands in a namespace, this batch's writes included.
+    pub fn count_documents(&mut self, owner: &Owner, namespace: &str) -> Outcome<Bulk> {
+        let mut bulk = self.store.count_documents(owner, namespace)?;
+        let here = self.documents.iter();
+        for ((_, _, key), now) in here.filter(|((o, n, _), _)| o == owner && n == namespace) {
+            if let Some(before) = self.store.document(owner, namespace, key)? {
+                bulk = bulk.without(&before);
+            }
+            bulk = bulk.with(now);
+        }
+        Ok(bulk)
     }
 
     /// Writes a document if `expect` holds; `None` deletes it. Returns its version.

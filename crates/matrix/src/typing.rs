@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,9 +18,37 @@ use crate::routes::Table;
 use crate::server::Matrix;
 use crate::sync::lively;
 
-/// How often each of our people who type has said so; a timer that finds another number has nothing to end.
+/// The newest timer of each of our people who type: one that finds another in its place has nothing to end. No number
+/// comes twice, or an old timer would end what was begun anew.
 #[derive(Default)]
-pub struct Timers(Mutex<HashMap<(ConversationId, Address), u64>>);
+pub struct Timers {
+    last: AtomicU64,
+    running: Mutex<HashMap<(ConversationId, Address), u64>>,
+}
+
+impl Timers {
+    /// A new timer takes the place of the one before.
+    fn begin(&self, key: &(ConversationId, Address)) -> u64 {
+        let number = self.last.fetch_add(1, Ordering::Relaxed);
+        self.running.lock().insert(key.clone(), number);
+        number
+    }
+
+    /// Whether this timer is still the one that ends it; then it is over.
+    fn is_last(&self, key: &(ConversationId, Address), number: u64) -> bool {
+        let mut running = self.running.lock();
+        let last = running.get(key) == Some(&number);
+        if last {
+            running.remove(key);
+        }
+        last
+    }
+
+    /// Nobody has to end it any more.
+    fn stop(&self, key: &(ConversationId, Address)) {
+        self.running.lock().remove(key);
+    }
+}
 
 /// The endpoints.
 pub fn routes(table: &mut Table) {
@@ -42,17 +71,12 @@ async fn set(
     match ask.request.state {
         Asked::Yes(info) => {
             tell(&matrix, &account, conversation, Typing::Active).await?;
-            let number = {
-                let mut timers = matrix.timers.0.lock();
-                let number = timers.entry(key.clone()).or_default();
-                *number += 1;
-                *number
-            };
+            let number = matrix.timers.begin(&key);
             let wait = info.timeout.clamp(Duration::from_secs(1), lively::TYPING);
             tokio::spawn(end(matrix, key, number, wait));
         }
         Asked::No => {
-            matrix.timers.0.lock().remove(&key);
+            matrix.timers.stop(&key);
             tell(&matrix, &account, conversation, Typing::Done).await?;
         }
     }
@@ -62,15 +86,7 @@ async fn set(
 /// Ends the typing of somebody who said nothing more about it.
 async fn end(matrix: Arc<Matrix>, key: (ConversationId, Address), number: u64, wait: Duration) {
     tokio::time::sleep(wait).await;
-    let last = {
-        let mut timers = matrix.timers.0.lock();
-        let last = timers.get(&key) == Some(&number);
-        if last {
-            timers.remove(&key);
-        }
-        last
-    };
-    if last {
+    if matrix.timers.is_last(&key, number) {
         let _ = tell(&matrix, &key.1, key.0, Typing::Done).await;
     }
 }
@@ -86,4 +102,21 @@ async fn tell(
     let write =
         move |tx: &mut sammen_core::tx::Tx<'_>| send::typing(tx, &account, &to, typing, None, None);
     matrix.node.write(write).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_timer_does_not_end_what_was_begun_anew() {
+        let timers = Timers::default();
+        let key = (ConversationId(1), Address::new("bob@example.org").unwrap());
+        let old = timers.begin(&key);
+        timers.stop(&key);
+        let new = timers.begin(&key);
+        assert!(!timers.is_last(&key, old));
+        assert!(timers.is_last(&key, new));
+        assert!(!timers.is_last(&key, new), "once");
+    }
 }

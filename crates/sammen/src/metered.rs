@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sammen_core::account::{Account, Device};
 use sammen_core::blob::BlobId;
 use sammen_core::conversation::{Conversation, ConversationKey};
-use sammen_core::document::{Document, Owner, Tombstone};
+use sammen_core::document::{Bulk, Document, Owner, Tombstone};
 use sammen_core::event::{Event, Scheme};
 use sammen_core::member::Member;
 use sammen_core::network::OutboxRow;
@@ -83,6 +83,7 @@ impl<S: Store> Store for Metered<S> {
         device(id: DeviceId) -> Option<Device>;
         document(owner: &Owner, namespace: &str, key: &str) -> Option<Document>;
         documents(owner: &Owner, namespace: &str, prefix: &str, after: Option<&str>, limit: usize) -> Vec<Document>;
+        count_documents(owner: &Owner, namespace: &str) -> Bulk;
         documents_since(owner: &Owner, namespace: &str, since: Seq, limit: usize) -> Option<Vec<Document>>;
         tombstones(upto: Seq, limit: usize) -> Vec<Tombstone>;
         outbox(destination: Option<&str>, limit: usize) -> Vec<OutboxRow>;

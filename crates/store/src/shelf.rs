@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sammen_core::account::{Account, Device};
 use sammen_core::blob::BlobId;
 use sammen_core::conversation::{Conversation, ConversationKey};
-use sammen_core::document::{Document, Owner, Tombstone};
+use sammen_core::document::{Bulk, Document, Owner, Tombstone};
 use sammen_core::member::Member;
 use sammen_core::network::OutboxRow;
 use sammen_core::store::{BlobInfo, StoreResult, Write};
@@ -362,6 +362,23 @@ pub fn documents(
         Ok(found)
     };
     read().map_err(error::reading)
+}
+
+/// How much stands in a namespace.
+pub fn count_documents(db: &Connection, owner: &Owner, namespace: &str) -> StoreResult<Bulk> {
+    db.prepare_cached(
+        "SELECT count(*), coalesce(sum(length(CAST(key AS BLOB)) + length(value)), 0) FROM document
+         WHERE owner = ?1 AND namespace = ?2 AND value IS NOT NULL",
+    )
+    .and_then(|mut s| {
+        s.query_row(params![owner.text(), namespace], |r| {
+            Ok(Bulk {
+                documents: r.get::<_, i64>(0)? as u64,
+                bytes: r.get::<_, i64>(1)? as u64,
+            })
+        })
+    })
+    .map_err(error::reading)
 }
 
 /// Documents and tombstones written since a version, in order of version; `None` where one of these tombstones was

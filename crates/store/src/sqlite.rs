@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sammen_core::account::{Account, Device};
 use sammen_core::blob::BlobId;
 use sammen_core::conversation::{Conversation, ConversationKey};
-use sammen_core::document::{Document, Owner, Tombstone};
+use sammen_core::document::{Bulk, Document, Owner, Tombstone};
 use sammen_core::event::{Event, Scheme};
 use sammen_core::member::Member;
 use sammen_core::network::OutboxRow;
@@ -384,6 +384,10 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> StoreResult<Vec<Document>> {
         shelf::documents(&*self.reader()?, owner, namespace, prefix, after, limit)
+    }
+
+    fn count_documents(&self, owner: &Owner, namespace: &str) -> StoreResult<Bulk> {
+        shelf::count_documents(&*self.reader()?, owner, namespace)
     }
 
     fn documents_since(

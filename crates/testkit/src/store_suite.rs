@@ -66,6 +66,7 @@ macro_rules! store_suite {
             documents_leave_tombstones,
             forgotten_tombstones_ask_for_a_new_reading,
             documents_are_read_by_prefix,
+            documents_are_counted,
             documents_are_forgotten_by_owner,
             a_shelf_moves_whole,
             the_outbox_keeps_its_order);

@@ -8,6 +8,7 @@ use ruma::api::client::config::{
 };
 use ruma::api::error::ErrorKind;
 use ruma::serde::Raw;
+use sammen_core::Refusal;
 use serde_json::value::RawValue;
 
 use super::{FULLY_READ, GLOBAL, PUSH_RULES, ROOM, get, ignored, keep, own, room_key};
@@ -65,7 +66,8 @@ async fn write_global(
     if kind == ignored::TYPE {
         ignored::set(&matrix, &ask.who, content).await?;
     } else {
-        keep(&matrix, ask.who.address(), GLOBAL, kind, content).await?;
+        let kept = keep(&matrix, ask.who.address(), GLOBAL, kind, content);
+        kept.await.map_err(no_room)?;
     }
     Ok(set_global_account_data::v3::Response::new())
 }
@@ -98,12 +100,21 @@ async fn write_room(
     }
     let content = object(ask.request.data.json())?;
     let key = room_key(ask.request.room_id.as_str(), &kind);
-    keep(&matrix, ask.who.address(), ROOM, key, content).await?;
+    let kept = keep(&matrix, ask.who.address(), ROOM, key, content);
+    kept.await.map_err(no_room)?;
     Ok(set_room_account_data::v3::Response::new())
 }
 
 fn nothing() -> Fault {
     Fault::not_found("there is no such account data")
+}
+
+/// Trying again does not help where the account keeps as much as it may.
+pub(super) fn no_room(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::TooMany => Fault::too_large(),
+        other => other.into(),
+    }
 }
 
 /// 405 M_BAD_JSON: "This type of account data is controlled by the server".

@@ -93,20 +93,30 @@ pub async fn set(matrix: &Matrix, who: &Caller, content: Vec<u8>) -> Answer<()> 
 /// # Errors
 /// When the store can't be read or written.
 pub async fn keep_in_step(matrix: &Matrix, account: &Address) -> Outcome<()> {
-    let (account, server) = (account.clone(), matrix.name.clone());
-    let domains = matrix.node.domains().to_vec();
-    let mine = account.clone();
+    let (mine, server) = (account.clone(), matrix.name.clone());
     let read = move |node: &sammen_core::Node| {
         let found = node.store().document(&(&mine).into(), GLOBAL, TYPE)?;
         let contacts = node.contacts(&mine)?;
         let found = found.and_then(|d| d.value).unwrap_or_default();
-        Ok(in_step(&found, &contacts, &server, &domains))
+        Ok(in_step(&found, &contacts, &server, node.domains()).is_some())
     };
-    let Some(content) = matrix.node.read(read).await? else {
+    if !matrix.node.read(read).await? {
         return Ok(());
-    };
-    let write = move |tx: &mut Tx<'_>| put(tx, &account, GLOBAL, TYPE, content).map(drop);
+    }
+    let (account, server) = (account.clone(), matrix.name.clone());
+    let write = move |tx: &mut Tx<'_>| bring_in_step(tx, &account, &server);
     matrix.node.write(write).await
+}
+
+/// By what the list and the contacts are now: a client may have set another list since anyone looked.
+fn bring_in_step(tx: &mut Tx<'_>, account: &Address, server: &ServerName) -> Outcome<()> {
+    let found = tx.document(&account.into(), GLOBAL, TYPE)?;
+    let found = found.and_then(|d| d.value).unwrap_or_default();
+    let contacts = tx.contacts(account)?;
+    match in_step(&found, &contacts, server, tx.domains()) {
+        Some(content) => put(tx, account, GLOBAL, TYPE, content).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// The list as it has to be; `None` where it is so.

@@ -26,10 +26,12 @@ pub const ROOM: &str = "matrix.room_account_data";
 pub const PUSH_RULES: &str = "m.push_rules";
 /// How far a person has read, as shown in the room.
 pub const FULLY_READ: &str = "m.fully_read";
-/// Most types of an account.
-const GLOBAL_MOST: usize = 1_000;
+/// Most types of an account that its clients write.
+const GLOBAL_MOST: u64 = 1_000;
 /// Most types of all rooms of an account.
-const ROOM_MOST: usize = 10_000;
+const ROOM_MOST: u64 = 5_000;
+/// Most bytes of either, types and room ids included.
+const BYTES: u64 = 4 << 20;
 /// Changes read at once; who missed more reads all.
 const PAGE: usize = 2_000;
 
@@ -117,10 +119,41 @@ pub fn changed(
     Ok(all)
 }
 
-/// Writes a piece inside the writer.
+/// Writes a piece that a client chose, if there is room.
 ///
 /// # Errors
-/// When there are too many, or it is too large.
+/// [`Refusal::TooMany`] where there is not, or when the piece is too large.
+pub fn put_if_room(
+    tx: &mut Tx<'_>,
+    account: &Address,
+    namespace: &str,
+    key: &str,
+    content: Vec<u8>,
+) -> Outcome<Seq> {
+    let owner = Owner::from(account);
+    let before = tx.document(&owner, namespace, key)?;
+    let before = before.and_then(|d| d.value).map(|value| value.len());
+    // What takes no more than before is not in the way.
+    if before.is_none_or(|before| before < content.len()) {
+        let held = tx.count_documents(&owner, namespace)?;
+        let most = if namespace == ROOM {
+            ROOM_MOST
+        } else {
+            GLOBAL_MOST
+        };
+        let more = before.map_or(key.len() + content.len(), |before| content.len() - before);
+        let full = before.is_none() && held.documents >= most;
+        if full || held.bytes + more as u64 > BYTES {
+            return Err(Refusal::TooMany);
+        }
+    }
+    put(tx, account, namespace, key, content)
+}
+
+/// Writes a piece that the server keeps for the account, however much there is: its types are few.
+///
+/// # Errors
+/// When it is too large.
 pub fn put(
     tx: &mut Tx<'_>,
     account: &Address,
@@ -129,16 +162,6 @@ pub fn put(
     content: Vec<u8>,
 ) -> Outcome<Seq> {
     let owner = Owner::from(account);
-    let most = if namespace == ROOM {
-        ROOM_MOST
-    } else {
-        GLOBAL_MOST
-    };
-    if tx.document(&owner, namespace, key)?.is_none()
-        && tx.documents(&owner, namespace, most)?.len() >= most
-    {
-        return Err(Refusal::TooMany);
-    }
     tx.put_document(
         &owner,
         namespace,
@@ -160,10 +183,10 @@ pub fn own(who: &Caller, user: &ruma::UserId) -> Answer<()> {
     }
 }
 
-/// Writes a piece and wakes the account's devices.
+/// Writes a client's piece and wakes the account's devices.
 ///
 /// # Errors
-/// As [`put`].
+/// As [`put_if_room`].
 pub async fn keep(
     matrix: &Matrix,
     account: &Address,
@@ -173,7 +196,7 @@ pub async fn keep(
 ) -> Outcome<Seq> {
     let (bells, account) = (matrix.bells.clone(), account.clone());
     let write = move |tx: &mut Tx<'_>| {
-        let version = put(tx, &account, namespace, &key, content)?;
+        let version = put_if_room(tx, &account, namespace, &key, content)?;
         tx.after(move |_| bells.ring(&account));
         Ok(version)
     };

@@ -8,7 +8,8 @@ use sammen_core::tx::Tx;
 use sammen_core::{Address, Outcome, Refusal};
 use serde_json::{Map, Value, json};
 
-use super::{ROOM, get, own, put, room_key};
+use super::api::no_room;
+use super::{ROOM, get, own, put_if_room, room_key};
 use crate::auth::Caller;
 use crate::extract::Ask;
 use crate::fault::{Answer, Fault};
@@ -105,12 +106,12 @@ async fn change(
         };
         if change(tags)? {
             let content = Value::Object(content).to_string().into_bytes();
-            put(tx, &account, ROOM, &key, content)?;
+            put_if_room(tx, &account, ROOM, &key, content)?;
             tx.after(move |_| bells.ring(&account));
         }
         Ok(())
     };
-    Ok(matrix.node.write(write).await?)
+    matrix.node.write(write).await.map_err(no_room)
 }
 
 fn read(tx: &mut Tx<'_>, account: &Address, key: &str) -> Outcome<Map<String, Value>> {

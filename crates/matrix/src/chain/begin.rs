@@ -11,10 +11,10 @@ use sammen_core::{ConversationId, Convo, EventId, Outcome, Refusal, Timestamp};
 use serde_json::{Value, json};
 
 use super::names;
-use super::reconcile;
 use super::room::{Room, RoomRecord};
 use super::rooms::Rooms;
 use super::sheet::{Draft, Frame, Head, Sheet, Unfit};
+use super::{levels, reconcile};
 use crate::shelf;
 
 /// The version of rooms that begin here.
@@ -159,7 +159,7 @@ fn drafts(rooms: &Rooms, convo: &Convo, creator: &UserId, at: Timestamp) -> Vec<
         drafts.push(state(
             Type::RoomPowerLevels,
             "",
-            reconcile::first_levels(rooms, convo),
+            levels::first_levels(rooms, convo),
         ));
         let rule = reconcile::join_rule(&convo.conversation.settings);
         // What was said while only those inside could read it stays so.

@@ -4,7 +4,8 @@
 //! rooms.rs ── all rooms: of an account, by id, opening
 //!   ├── room.rs       one: its links, its state now and earlier, where what is      (documents of the node: names.rs)
 //!   ├── scribe.rs     follows core's log and adds to chains: wrote.rs what people wrote, people.rs who comes and goes;
-//!   │                 begin.rs how they begin, reconcile.rs what the log does not tell
+//!   │                 begin.rs how they begin, reconcile.rs what the log does not tell,
+//!   │                 levels.rs who may what
 //!   ├── add.rs        what clients add without a word of core's
 //!   ├── sheet.rs      new links: the room's rules, hashes, signatures                (link.rs, key.rs)
 //!   ├── state.rs      state events by type and key
@@ -15,6 +16,7 @@
 mod add;
 mod begin;
 mod key;
+pub mod levels;
 mod link;
 mod names;
 mod people;

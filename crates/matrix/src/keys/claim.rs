@@ -48,8 +48,9 @@ pub(super) async fn claim(
         return Ok(answer);
     }
     matrix.auth.rates.work(ask.who.address(), wishes.len())?;
-    let this = matrix.clone();
-    let found = matrix.node.write(move |tx| take(tx, &this, wishes)).await?;
+    let (this, asker) = (matrix.clone(), ask.who.address().clone());
+    let taken = matrix.node.write(move |tx| take(tx, &this, &asker, wishes));
+    let found = taken.await?;
     for (user, device, id, key) in found {
         let theirs = answer.one_time_keys.entry(user).or_default();
         theirs.entry(device).or_default().insert(id, key);
@@ -64,12 +65,24 @@ type Found = (
     Raw<ruma::encryption::OneTimeKey>,
 );
 
-fn take(tx: &mut Tx<'_>, matrix: &Matrix, wishes: Vec<Wish>) -> Outcome<Vec<Found>> {
+fn take(
+    tx: &mut Tx<'_>,
+    matrix: &Matrix,
+    asker: &Address,
+    wishes: Vec<Wish>,
+) -> Outcome<Vec<Found>> {
     let mut people = BTreeMap::new();
     let mut found = Vec::new();
     for (user, who, id, algorithm) in wishes {
         if !people.contains_key(&who) {
-            people.insert(who.clone(), devices(tx, &who)?);
+            // Who is blocked uses up nobody's keys; nothing tells them so.
+            let blocked = who != *asker && tx.is_blocked(&who, asker)?;
+            let theirs = if blocked {
+                Vec::new()
+            } else {
+                devices(tx, &who)?
+            };
+            people.insert(who.clone(), theirs);
         }
         let theirs = people.get(&who);
         let device = theirs.and_then(|all| all.iter().find(|d| d.key == id.as_str()));

@@ -133,7 +133,7 @@ pub(super) async fn wait(matrix: &Arc<Matrix>, slot: &str, head: &Parts) -> Answ
         })
 }
 
-/// The picture of a person or of a room, if it is one that can be shown.
+/// The picture of a person, if it is one that can be shown.
 pub(super) async fn picture(matrix: &Arc<Matrix>, place: Place) -> Answer<(String, Bytes)> {
     let found = matrix.read(move |matrix| match place {
         Place::Picture { of, version } => {
@@ -143,16 +143,12 @@ pub(super) async fn picture(matrix: &Arc<Matrix>, place: Place) -> Answer<(Strin
             }
             Ok(matrix.host.picture(&of)?.map(|(_, bytes)| bytes))
         }
-        Place::Blob(id) => Ok(matrix.node.store().read_blob(&id, 0..PICTURE)?),
         Place::File(_) => Ok(None),
     });
     let bytes = found.await?.ok_or_else(nothing)?;
     let media_type = super::thumbnail::sniff(&bytes).ok_or_else(nothing)?;
     Ok((media_type.to_owned(), bytes))
 }
-
-/// Bytes of a picture at most.
-const PICTURE: u64 = 8 << 20;
 
 /// A picture that is in memory.
 pub(super) fn shown(media_type: &str, bytes: Bytes) -> Response<Body> {

@@ -4,8 +4,9 @@
 //! ```text
 //! mxc://example.org/<slot>              a file      ⇄ https://example.org/upload/<slot>/<name>
 //! mxc://example.org/p-<version>-<whose> a person's picture, from whoever keeps it (host.rs)
-//! mxc://example.org/b-<digest>          a room's picture
 //! ```
+//! Nothing is found by its digest: who knows of a file may know that without being allowed to read it.
+//!
 //! upload.rs takes in, download.rs gives out, thumbnail.rs makes small pictures.
 
 mod download;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ruma::api::client::authenticated_media::get_media_config::v1 as config;
 use ruma::{MxcUri, OwnedMxcUri, UInt};
-use sammen_core::blob::BlobId;
 use sammen_core::{Address, Outcome};
 use sammen_net::files;
 use tokio::sync::Notify;
@@ -47,8 +47,6 @@ pub enum Place {
         /// Which.
         version: String,
     },
-    /// A blob that a room's settings name.
-    Blob(BlobId),
 }
 
 impl Place {
@@ -56,9 +54,6 @@ impl Place {
     pub fn parse(id: &str) -> Option<Self> {
         if files::is_slot(id) {
             return Some(Place::File(id.to_owned()));
-        }
-        if let Some(digest) = id.strip_prefix("b-") {
-            return BlobId::parse(digest).map(Place::Blob);
         }
         let (version, of) = id.strip_prefix("p-")?.split_once('-')?;
         let of = String::from_utf8(bytes_of(of)?).ok()?;
@@ -72,7 +67,6 @@ impl Place {
     pub fn id(&self) -> String {
         match self {
             Place::File(slot) => slot.clone(),
-            Place::Blob(digest) => format!("b-{digest}"),
             Place::Picture { of, version } => {
                 format!("p-{version}-{}", hexadecimal(of.as_str().as_bytes()))
             }
@@ -185,10 +179,8 @@ mod tests {
     #[test]
     fn a_media_id_says_what_it_leads_to() {
         let slot = "0123456789abcdef0123456789abcdef";
-        let digest = BlobId::of(b"x");
         for place in [
             Place::File(slot.into()),
-            Place::Blob(digest),
             Place::Picture {
                 of: Address::new("xmpp:bob.2@other.net").unwrap(),
                 version: "2fd4e1c6".into(),
@@ -198,8 +190,9 @@ mod tests {
             let mxc = OwnedMxcUri::from(format!("mxc://example.org/{}", place.id()));
             assert!(mxc.is_valid(), "{mxc}");
         }
+        let digest = format!("b-{}", sammen_core::blob::BlobId::of(b"x"));
         for nothing in [
-            "", "abc", "b-12", "p-1", "p-1-zz", "p-1-6", "p-1-20", "../x",
+            "", "abc", &digest, "p-1", "p-1-zz", "p-1-6", "p-1-20", "../x",
         ] {
             assert_eq!(Place::parse(nothing), None, "{nothing}");
         }

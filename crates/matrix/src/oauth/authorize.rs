@@ -28,11 +28,10 @@ use crate::server::Matrix;
 /// Longest `state` that is handed back.
 const STATE: usize = 2048;
 
-/// What an app asked for.
+/// What an app asked for. What it said of itself is looked up again: many may wait.
 #[derive(Clone)]
 pub struct Wish {
     id: String,
-    client: Client,
     back: Back,
     scope: Scope,
     challenge: String,
@@ -176,17 +175,17 @@ async fn show(
         return sorry(StatusCode::BAD_REQUEST, "The app asked for something odd.");
     };
     match wish(&matrix, asked).await {
-        Ok(wish) => {
-            let vault = &matrix.oauth.pages;
-            let secret = vault.put(matrix.node.clock(), PAGE, wish.clone());
-            form(&matrix, &wish, &secret, None, "")
+        Ok((wish, client)) => {
+            let origin = wish.back.origin();
+            let secret = matrix.oauth.pages.put(matrix.node.clock(), PAGE, wish);
+            form(&matrix, &client, &origin, &secret, None, "")
         }
         Err(answer) => *answer,
     }
 }
 
 /// What the app asks for, or what it or its person is answered.
-async fn wish(matrix: &Arc<Matrix>, asked: Asked) -> Result<Wish, Box<Response<Body>>> {
+async fn wish(matrix: &Arc<Matrix>, asked: Asked) -> Result<(Wish, Client), Box<Response<Body>>> {
     let unknown = || {
         let text = "This app is not known here, or it is not what it says it is.";
         Box::new(sorry(StatusCode::BAD_REQUEST, text))
@@ -218,13 +217,13 @@ async fn wish(matrix: &Arc<Matrix>, asked: Asked) -> Result<Wish, Box<Response<B
         return Err(wrong("invalid_request"));
     }
     let scope = Scope::read(&asked.scope).ok_or_else(|| wrong("invalid_scope"))?;
-    Ok(Wish {
+    let wish = Wish {
         id: asked.client_id,
-        client,
         back,
         scope,
         challenge,
-    })
+    };
+    Ok((wish, client))
 }
 
 /// Who asks, what it gets, and who may say yes.
@@ -248,7 +247,8 @@ pub fn question(matrix: &Matrix, client: &Client, wrong: Option<&str>, name: &st
 
 fn form(
     matrix: &Matrix,
-    wish: &Wish,
+    client: &Client,
+    origin: &str,
     secret: &Secret,
     wrong: Option<&str>,
     name: &str,
@@ -256,16 +256,15 @@ fn form(
     let content = html! {
         form method="post" action=(AUTHORIZE) {
             input type="hidden" name="wish" value=(secret.expose());
-            (question(matrix, &wish.client, wrong, name))
+            (question(matrix, client, wrong, name))
         }
     };
     let status = match wrong {
         Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
         None => StatusCode::OK,
     };
-    let origin = wish.back.origin();
     let mut page = Page::new(status, "Sign in", content);
-    page.leads_to = Some(&origin);
+    page.leads_to = Some(origin);
     page.answer()
 }
 
@@ -303,18 +302,22 @@ async fn take(
     if typed.answer != "yes" {
         return wish.back.with(&[("error", "access_denied")]);
     }
+    let Ok(Some(client)) = clients::find(&matrix, &wish.id).await else {
+        return over();
+    };
     let password = Secret::new(typed.password);
     let proven = login::check(&matrix, peer, Some(&typed.name), &password).await;
     let proven = match proven {
         Ok(proven) => proven,
         Err(refused) => {
-            let answer = form(&matrix, &wish, &secret, Some(why(refused)), &typed.name);
+            let (origin, why) = (wish.back.origin(), Some(why(refused)));
+            let answer = form(&matrix, &client, &origin, &secret, why, &typed.name);
             matrix.oauth.pages.keep(&secret, until, wish);
             return answer;
         }
     };
     let account = proven.account.clone();
-    tracing::info!(protocol = "matrix", %account, client = wish.client.host(), "{account} let an app in");
+    tracing::info!(protocol = "matrix", %account, client = client.host(), "{account} let an app in");
     if clients::note_used(&matrix, &wish.id).await.is_err() {
         return wish.back.with(&[("error", "temporarily_unavailable")]);
     }

@@ -1,7 +1,9 @@
 //! Apps introduce themselves (RFC 7591; client-server API, "Client registration").
 //!
 //! An app's id is the hash of what it says of itself, so who says the same is the same, and registering again costs
-//! nothing. What is kept is bounded: the app that nobody was let in by for longest makes room, and registers anew.
+//! nothing. What is kept is bounded: the app that nobody was let in by for longest makes room, and registers anew. Those
+//! that nobody was ever let in by have room of their own, so that however many introduce themselves, apps that are in
+//! use stay.
 
 use std::sync::Arc;
 
@@ -10,9 +12,10 @@ use axum::extract::{Extension, State};
 use axum::http::{Method, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::post;
-use sammen_core::Timestamp;
 use sammen_core::document::Owner;
-use sammen_core::tx::Expect;
+use sammen_core::store::Store;
+use sammen_core::tx::{Expect, Tx};
+use sammen_core::{Outcome, Refusal, Seq, Timestamp};
 use sammen_net::Peer;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -25,10 +28,12 @@ use crate::routes::Table;
 use crate::server::Matrix;
 use crate::shelf::{decode, encode};
 
-/// The shelf (owner: the node; key: the client's id).
-const SHELF: &str = "matrix.client";
-/// Clients that are kept.
-const MOST: usize = 1000;
+/// The shelves of clients that somebody was let in by, and of others (owner: the node; key: the client's id), and how
+/// many each keeps.
+const USED: (&str, u64) = ("matrix.client", 1_000);
+const NEW: (&str, u64) = ("matrix.client.new", 200);
+/// The oldest that are looked at where one has to go.
+const OLDEST: usize = 64;
 /// Longest body, longest field, most redirect URIs.
 const BODY: usize = 16 * 1024;
 const FIELD: usize = 1024;
@@ -237,38 +242,63 @@ async fn take_in(
 }
 
 async fn keep(matrix: &Matrix, id: String, client: Client) -> Answer<()> {
-    let kept = matrix.node.write(move |tx| {
-        let all = tx.documents(&Owner::Node, SHELF, MOST + 1)?;
-        let known = all.iter().any(|d| d.key == id && d.value.is_some());
-        let mut held: Vec<(Timestamp, String)> = all
-            .into_iter()
-            .filter_map(|d| {
-                let kept = d.value.and_then(|v| decode::<Kept>(&v));
-                Some((kept?.used, d.key))
-            })
-            .collect();
-        held.sort();
-        let over = (held.len() + usize::from(!known)).saturating_sub(MOST);
-        for (_, key) in held.into_iter().take(over) {
-            tx.put_document(&Owner::Node, SHELF, &key, Expect::Anything, None)?;
-        }
-        let kept = Kept {
-            client,
-            used: tx.now,
-        };
-        let bytes = encode(&kept)?;
-        tx.put_document(&Owner::Node, SHELF, &id, Expect::Anything, Some(bytes))?;
-        Ok(())
-    });
+    let store = matrix.node.store_arc();
+    let kept = matrix
+        .node
+        .write(move |tx| introduced(tx, &*store, &id, client));
     Ok(kept.await?)
+}
+
+fn introduced(tx: &mut Tx<'_>, store: &dyn Store, id: &str, client: Client) -> Outcome<()> {
+    if kept(tx, USED.0, id)?.is_some() {
+        return Ok(());
+    }
+    if kept(tx, NEW.0, id)?.is_none() {
+        make_room(tx, store, NEW)?;
+    }
+    let used = tx.now;
+    put(tx, NEW.0, id, &Kept { client, used })
+}
+
+fn kept(tx: &mut Tx<'_>, shelf: &str, id: &str) -> Outcome<Option<Kept>> {
+    let found = tx.document(&Owner::Node, shelf, id)?.and_then(|d| d.value);
+    Ok(found.and_then(|v| decode(&v)))
+}
+
+fn put(tx: &mut Tx<'_>, shelf: &str, id: &str, kept: &Kept) -> Outcome<()> {
+    let bytes = encode(kept)?;
+    tx.put_document(&Owner::Node, shelf, id, Expect::Anything, Some(bytes))?;
+    Ok(())
+}
+
+/// Where a shelf is full, what was written longest ago goes.
+fn make_room(tx: &mut Tx<'_>, store: &dyn Store, (shelf, most): (&str, u64)) -> Outcome<()> {
+    if tx.count_documents(&Owner::Node, shelf)?.documents < most {
+        return Ok(());
+    }
+    let oldest = store.documents_since(&Owner::Node, shelf, Seq(0), OLDEST)?;
+    for document in oldest.unwrap_or_default() {
+        // This batch may have written it anew or taken it away.
+        let now = tx.document(&Owner::Node, shelf, &document.key)?;
+        if now.is_some_and(|now| now.value.is_some() && now.version == document.version) {
+            tx.erase_document(&Owner::Node, shelf, &document.key);
+            return Ok(());
+        }
+    }
+    Err(Refusal::TooMany)
 }
 
 /// The client of that id.
 pub async fn find(matrix: &Arc<Matrix>, id: &str) -> Answer<Option<Client>> {
     let key = id.to_owned();
     let found = matrix.read(move |matrix| {
-        let found = matrix.node.store().document(&Owner::Node, SHELF, &key)?;
-        Ok(found.and_then(|d| d.value))
+        for (shelf, _) in [USED, NEW] {
+            let found = matrix.node.store().document(&Owner::Node, shelf, &key)?;
+            if let Some(value) = found.and_then(|d| d.value) {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     });
     let kept = found.await?.and_then(|v| decode::<Kept>(&v));
     Ok(kept.map(|kept| kept.client))
@@ -276,19 +306,25 @@ pub async fn find(matrix: &Arc<Matrix>, id: &str) -> Answer<Option<Client>> {
 
 /// Somebody was let in by it.
 pub async fn note_used(matrix: &Arc<Matrix>, id: &str) -> Answer<()> {
-    let id = id.to_owned();
-    let noted = matrix.node.write(move |tx| {
-        let found = tx.document(&Owner::Node, SHELF, &id)?.and_then(|d| d.value);
-        if let Some(mut kept) = found.and_then(|v| decode::<Kept>(&v))
-            && tx.now.0 - kept.used.0 > DAY_MS
-        {
-            kept.used = tx.now;
-            let bytes = encode(&kept)?;
-            tx.put_document(&Owner::Node, SHELF, &id, Expect::Anything, Some(bytes))?;
-        }
-        Ok(())
-    });
+    let (store, id) = (matrix.node.store_arc(), id.to_owned());
+    let noted = matrix.node.write(move |tx| used(tx, &*store, &id));
     Ok(noted.await?)
+}
+
+fn used(tx: &mut Tx<'_>, store: &dyn Store, id: &str) -> Outcome<()> {
+    let now = tx.now;
+    if let Some(known) = kept(tx, USED.0, id)? {
+        if now.0 - known.used.0 <= DAY_MS {
+            return Ok(());
+        }
+        return put(tx, USED.0, id, &Kept { used: now, ..known });
+    }
+    let Some(known) = kept(tx, NEW.0, id)? else {
+        return Ok(());
+    };
+    make_room(tx, store, USED)?;
+    tx.erase_document(&Owner::Node, NEW.0, id);
+    put(tx, USED.0, id, &Kept { used: now, ..known })
 }
 
 #[cfg(test)]
@@ -318,6 +354,43 @@ mod tests {
         assert!(asked("https://app.example.com/done"));
         assert!(!asked("https://app.example.com/done?x=1"));
         assert!(!asked("https://app.example.com/donee"));
+    }
+
+    #[tokio::test]
+    async fn however_many_introduce_themselves_apps_in_use_stay() {
+        use sammen_core::{Domain, Node, Options, memory::MemoryStore};
+        let domain = Domain::new("example.org").unwrap();
+        let node = Node::start(Arc::new(MemoryStore::new()), Options::new(domain)).unwrap();
+        let client = with(json!({})).unwrap().1;
+        let come = |n: u32| {
+            let (node, client) = (node.clone(), client.clone());
+            async move {
+                let (store, id) = (node.store_arc(), format!("app{n:04}"));
+                let come = node.write(move |tx| introduced(tx, &*store, &id, client));
+                come.await
+            }
+        };
+        come(0).await.unwrap();
+        let store = node.store_arc();
+        node.write(move |tx| used(tx, &*store, "app0000"))
+            .await
+            .unwrap();
+        // Many in one batch, and many after it.
+        let together: tokio::task::JoinSet<_> = (1..150).map(come).collect();
+        for one in together.join_all().await {
+            one.unwrap();
+        }
+        for n in 150..=300 {
+            come(n).await.unwrap();
+        }
+        let held = |shelf| node.store().count_documents(&Owner::Node, shelf).unwrap();
+        assert_eq!((held(USED.0).documents, held(NEW.0).documents), (1, NEW.1));
+        let there = |shelf, id: &str| {
+            let found = node.store().document(&Owner::Node, shelf, id).unwrap();
+            found.is_some_and(|d| d.value.is_some())
+        };
+        assert!(there(USED.0, "app0000"));
+        assert!(there(NEW.0, "app0300") && !there(NEW.0, "app0100"));
     }
 
     #[test]

@@ -34,7 +34,6 @@ const INTERVAL: i64 = 5;
 /// A device that waits.
 pub struct Link {
     id: String,
-    client: Client,
     scope: Scope,
     asked: Option<Timestamp>,
     answer: Option<Result<Granted, ()>>,
@@ -104,7 +103,6 @@ async fn wait(
     let scope = scope.ok_or(Wrong::new("invalid_scope", "the API and one device"))?;
     let link = Link {
         id: client_id,
-        client,
         scope,
         asked: None,
         answer: None,
@@ -184,11 +182,12 @@ pub fn granted(matrix: &Matrix, client: &str, code: &str) -> Result<Granted, Wro
 }
 
 /// The client behind what somebody typed, while it waits.
-fn behind(matrix: &Matrix, letters: &Secret) -> Option<Client> {
+async fn behind(matrix: &Arc<Matrix>, letters: &Secret) -> Option<Client> {
     let now = matrix.node.now();
     let code = matrix.oauth.typed.look(letters, now, |code| code.clone())?;
-    let waiting = |link: &mut Link| link.answer.is_none().then(|| link.client.clone());
-    matrix.oauth.links.look(&code, now, waiting)?
+    let waiting = |link: &mut Link| link.answer.is_none().then(|| link.id.clone());
+    let id = matrix.oauth.links.look(&code, now, waiting)??;
+    clients::find(matrix, &id).await.ok().flatten()
 }
 
 fn form(
@@ -237,7 +236,7 @@ async fn show(
         .map(|Query(shown)| shown.user_code)
         .unwrap_or_default();
     let letters = plain(&typed);
-    let client = behind(&matrix, &letters);
+    let client = behind(&matrix, &letters).await;
     let wrong =
         (client.is_none() && !typed.is_empty()).then_some("No device waits with these letters.");
     form(&matrix, &letters, client.as_ref(), wrong, "")
@@ -257,8 +256,10 @@ async fn take(
         return too_often();
     }
     let (letters, now) = (plain(&typed.user_code), matrix.node.now());
-    let Some(client) = behind(&matrix, &letters).filter(|_| same_origin(&headers, &matrix.base()))
-    else {
+    if !same_origin(&headers, &matrix.base()) {
+        return over();
+    }
+    let Some(client) = behind(&matrix, &letters).await else {
         return over();
     };
     let said = if typed.answer == "yes" {

@@ -34,7 +34,8 @@ impl Scope {
                 .map(str::to_owned)
         };
         let ours = |w: &&str| API.contains(w) || device(w).is_some();
-        let words: Vec<&str> = words.filter(ours).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        let words: Vec<&str> = words.filter(ours).filter(|w| seen.insert(*w)).collect();
         let mut devices: Vec<String> = words.iter().filter_map(|w| device(w)).collect();
         devices.dedup();
         let one: [String; 1] = devices.try_into().ok()?;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::state;
 use crate::auth::Caller;
-use crate::chain::{Draft, Frame, RoomRecord, Sheet, write_new};
+use crate::chain::{Draft, Frame, RoomRecord, Sheet, levels, write_new};
 use crate::extract::Ask;
 use crate::fault::{Answer, Fault};
 use crate::fields::Fields as _;
@@ -136,7 +136,7 @@ impl Plan {
                 settings.topic = content.word("topic").map(str::to_owned);
                 settings.topic_by = Some((who.address().clone(), matrix.node.now()));
             } else if key.is_empty()
-                && let Some(change) = state::settings(matrix, kind, content)
+                && let Some(change) = state::settings(kind, content)
             {
                 change(&mut settings);
             }
@@ -354,28 +354,7 @@ fn sheet(
             users.insert(user.to_string(), 100.into());
         }
     }
-    let mut levels = json!({
-        "users": users,
-        "users_default": 0,
-        "events_default": 0,
-        "state_default": 50,
-        "invite": 0,
-        "kick": 50,
-        "ban": 75,
-        "redact": 50,
-        "notifications": { "room": 50 },
-        "events": {
-            "m.room.name": 100,
-            "m.room.avatar": 100,
-            "m.room.canonical_alias": 50,
-            "m.room.join_rules": 100,
-            "m.room.history_visibility": 100,
-            "m.room.encryption": 100,
-            "m.room.server_acl": 100,
-            "m.room.tombstone": if privileged { 150 } else { 100 },
-            "m.room.power_levels": 75,
-        },
-    });
+    let mut levels = levels::table(users, privileged);
     if let Some(Value::Object(over)) = &plan.levels {
         for (name, value) in over {
             match (levels.field(name).clone(), value) {

@@ -18,7 +18,6 @@ use crate::extract::Ask;
 use crate::fault::{Answer, Fault};
 use crate::fields::Fields as _;
 use crate::json;
-use crate::media::Place;
 use crate::routes::Table;
 use crate::server::Matrix;
 
@@ -210,12 +209,12 @@ fn change(
         let topic = content.word("topic").unwrap_or_default().to_owned();
         return Ok(Some(Change::Topic(topic)));
     }
-    let settings = settings(matrix, kind, content);
+    let settings = settings(kind, content);
     Ok(settings.map(Change::Settings))
 }
 
 /// What a state event changes in a room's settings.
-pub fn settings(matrix: &Matrix, kind: &Type, content: &Value) -> Option<Configure> {
+pub fn settings(kind: &Type, content: &Value) -> Option<Configure> {
     let text = |field: &str| {
         let text = content.word(field).filter(|text| !text.is_empty());
         text.map(str::to_owned)
@@ -224,15 +223,6 @@ pub fn settings(matrix: &Matrix, kind: &Type, content: &Value) -> Option<Configu
         Type::RoomName => {
             let name = text("name");
             Some(Box::new(move |s| s.name = name))
-        }
-        Type::RoomAvatar => {
-            let url = text("url").map(ruma::OwnedMxcUri::from);
-            let place = url.and_then(|url| matrix.place(&url));
-            // Only what is a blob by its digest; others stay with Matrix.
-            match place {
-                Some(Place::Blob(digest)) => Some(Box::new(move |s| s.avatar = Some(digest.0))),
-                _ => None,
-            }
         }
         Type::RoomJoinRules => {
             let rule = match content.word("join_rule") {

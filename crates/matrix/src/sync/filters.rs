@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use ruma::api::client::filter::{FilterDefinition, create_filter, get_filter};
-use sammen_core::Address;
 use sammen_core::blob::BlobId;
-use sammen_core::document::{Document, Owner};
+use sammen_core::document::{Bulk, Owner};
 use sammen_core::tx::{Expect, Tx};
+use sammen_core::{Address, Outcome};
 
 use crate::account_data::own;
 use crate::extract::Ask;
@@ -19,12 +19,13 @@ use crate::shelf;
 
 /// The namespace.
 const NAMESPACE: &str = "matrix.filter";
-/// Most filters of an account; the oldest goes.
-const MOST: usize = 128;
+/// Most filters of an account, and most bytes of all of them; the oldest go.
+const MOST: u64 = 64;
+const BYTES: u64 = 256 * 1024;
 /// Longest filter, in bytes.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 16 * 1024;
 /// Most filters kept in memory.
-const KEPT: usize = 512;
+const KEPT: usize = 256;
 
 /// Filters that were used lately, by account and id.
 #[derive(Default)]
@@ -53,17 +54,30 @@ async fn create(
         if known.is_some_and(|d| d.value.is_some()) {
             return Ok(());
         }
-        let all = tx.documents(&owner, NAMESPACE, MOST + 1)?;
-        if all.len() >= MOST
-            && let Some(Document { key, .. }) = all.iter().min_by_key(|d| d.version)
-        {
-            tx.put_document(&owner, NAMESPACE, key, Expect::Anything, None)?;
-        }
+        make_room(tx, &owner, filter.len() as u64)?;
         tx.put_document(&owner, NAMESPACE, &key, Expect::Anything, Some(filter))
             .map(drop)
     };
     matrix.node.write(write).await?;
     Ok(create_filter::v3::Response::new(id))
+}
+
+/// Lets the oldest go until there is room for one more.
+fn make_room(tx: &mut Tx<'_>, owner: &Owner, size: u64) -> Outcome<()> {
+    let mut held = tx.count_documents(owner, NAMESPACE)?;
+    let full = |held: Bulk| held.documents >= MOST || held.bytes + size > BYTES;
+    if !full(held) {
+        return Ok(());
+    }
+    let mut all = tx.documents(owner, NAMESPACE, usize::MAX)?;
+    all.sort_by_key(|filter| filter.version);
+    for oldest in all {
+        if full(held) {
+            tx.erase_document(owner, NAMESPACE, &oldest.key);
+            held = held.without(&oldest);
+        }
+    }
+    Ok(())
 }
 
 async fn get(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ruma::api::client::sync::sync_events::v3;
 use ruma::events::room::member::MembershipState;
+use sammen_core::Outcome;
 use sammen_core::token::Token;
 use tokio::time::Instant;
 
@@ -86,10 +87,15 @@ pub(super) async fn moment(
     who: &Caller,
 ) -> Answer<(Token, Arc<Vec<crate::chain::Place>>)> {
     let account = who.address();
-    ignored::keep_in_step(matrix, account).await?;
+    // On a full disk reading goes on, and the lists are written later.
+    if let Err(why) = ignored::keep_in_step(matrix, account).await {
+        tracing::debug!(%why, "the list of ignored people stays behind");
+    }
     // Rooms that only begin by being asked for are there at the moment.
     let known = places::of(matrix, account).await?;
-    name_direct(matrix, who, &known).await?;
+    if let Err(why) = name_direct(matrix, who, &known).await {
+        tracing::debug!(%why, "direct conversations are not named yet");
+    }
     let now = token::now(matrix);
     let places = places::of(matrix, account).await?;
     Ok((now, places))
@@ -100,26 +106,26 @@ async fn name_direct(
     matrix: &Arc<Matrix>,
     who: &Caller,
     places: &[crate::chain::Place],
-) -> Answer<()> {
+) -> Outcome<()> {
     let account = who.address();
     let joined = places
         .iter()
         .filter(|p| p.membership == MembershipState::Join);
     let mut rooms = Vec::new();
     {
-        let mut named = matrix.sync.named.lock();
-        if named.len() > NAMED {
-            named.clear();
-        }
-        let named = named.entry(account.clone()).or_default();
+        let named = matrix.sync.named.lock();
+        let named = named.get(account);
         for place in joined {
             let id = place.room.conversation;
-            if !named.contains(&id) {
+            if !named.is_some_and(|named| named.contains(&id)) {
                 rooms.push((id, place.room.id.clone()));
-                named.insert(id);
             }
         }
     }
+    if rooms.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = rooms.iter().map(|(id, _)| *id).collect();
     let mut direct = Vec::new();
     for (id, room) in rooms {
         let convo = matrix.node.convo(id)?;
@@ -131,6 +137,12 @@ async fn name_direct(
     if !direct.is_empty() {
         direct::keep_in_step(matrix, account, direct).await?;
     }
+    // Only now: what could not be written is tried again.
+    let mut named = matrix.sync.named.lock();
+    if named.len() > NAMED {
+        named.clear();
+    }
+    named.entry(account.clone()).or_default().extend(ids);
     Ok(())
 }
 

@@ -58,6 +58,37 @@ async fn what_alice_uploads_bob_can_read_and_a_stranger_cannot() {
 }
 
 #[tokio::test]
+async fn who_knows_the_digest_of_a_file_has_nothing_of_it() {
+    let house = House::new().await;
+    let (alice, bob) = (house.sign_in("alice").await, house.sign_in("bob").await);
+    upload(&house, &alice, "dot.gif", "image/gif", POINT)
+        .await
+        .is(200);
+    let digest = sammen_core::blob::BlobId::of(POINT);
+    let mxc = json!(format!("mxc://example.org/b-{digest}"));
+    for what in ["download", "thumbnail?width=32&height=32"] {
+        let got = get(&house, &bob, what, &mxc).await;
+        got.refused(404, "M_NOT_FOUND");
+    }
+    // Nor by calling it the picture of a room or of Bob.
+    let made = house
+        .ask(&bob, "POST", "/_matrix/client/v3/createRoom", json!({}))
+        .await
+        .is(200);
+    let room = made["room_id"].as_str().unwrap();
+    let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.avatar");
+    let avatar = house.ask(&bob, "PUT", &path, json!({ "url": mxc })).await;
+    avatar.is(200);
+    let id = ruma::RoomId::parse(room).unwrap();
+    let room = house.matrix.rooms.by_id(&id).unwrap().unwrap();
+    let convo = house.matrix.node.convo(room.conversation).unwrap().unwrap();
+    assert_eq!(convo.conversation.settings.avatar, None);
+    let path = "/_matrix/client/v3/profile/@bob:example.org/avatar_url";
+    let picture = house.ask(&bob, "PUT", path, json!({ "avatar_url": mxc }));
+    picture.await.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
 async fn the_same_file_has_an_address_for_every_protocol() {
     let house = House::new().await;
     let alice = house.sign_in("alice").await;

@@ -105,6 +105,127 @@ async fn whom_alice_ignores_she_has_blocked_on_every_protocol() {
     assert!(blocked().is_empty());
 }
 
+/// Somebody asks for the list, which another protocol has changed, while an app sets another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_list_of_ignored_people_that_was_set_meanwhile_stays() {
+    let house = House::new().await;
+    let alice = house.sign_in("alice").await;
+    let path = format!("{ALICE}/account_data/m.ignored_user_list");
+    let node = house.matrix.node.clone();
+    node.write(|tx| contacts::block(tx, &address("alice"), &address("carol"), true))
+        .await
+        .unwrap();
+    // The writer is held up until both have looked.
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let busy = tokio::spawn({
+        let node = node.clone();
+        async move {
+            node.write(move |_| {
+                held.recv().unwrap();
+                Ok(())
+            })
+            .await
+        }
+    });
+    let begin = |method: &'static str, body: Value| {
+        let (router, alice, path) = (house.router.clone(), alice.clone(), path.clone());
+        tokio::spawn(async move { House::ask_of(&router, &alice, method, &path, body).await })
+    };
+    // Core has no word for whom this names.
+    let list = json!({ "ignored_users": { "nobody": {} } });
+    let queued = |n| {
+        let node = node.clone();
+        async move {
+            while node.pending_writes() < n {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let set = begin("PUT", list.clone());
+    queued(1).await;
+    let got = begin("GET", Value::Null);
+    queued(2).await;
+    go_on.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    set.await.unwrap().is(200);
+    got.await.unwrap();
+    let found = house.ask(&alice, "GET", &path, Value::Null).await;
+    assert_eq!(found.is(200), list);
+}
+
+#[tokio::test]
+async fn an_account_keeps_so_much_and_no_more() {
+    let house = House::untiring().await;
+    let alice = house.sign_in("alice").await;
+    let put = |kind: String, bytes: usize| {
+        let path = format!("{ALICE}/account_data/{kind}");
+        let (alice, house) = (alice.clone(), &house);
+        async move {
+            let content = json!({ "x": "x".repeat(bytes) });
+            house.ask(&alice, "PUT", &path, content).await
+        }
+    };
+    // 4 MiB in all.
+    for n in 0..8 {
+        put(format!("org.example.{n}"), 500_000).await.is(200);
+    }
+    put("org.example.more".into(), 300_000)
+        .await
+        .refused(413, "M_TOO_LARGE");
+    put("org.example.0".into(), 10).await.is(200);
+    put("org.example.more".into(), 300_000).await.is(200);
+    // What the server keeps there has its place all the same.
+    for n in 1..8 {
+        put(format!("org.example.{n}"), 1).await.is(200);
+    }
+    for n in 9..999 {
+        put(format!("org.example.{n}"), 1).await.is(200);
+    }
+    put("org.example.last".into(), 1).await.is(200);
+    put("org.example.beyond".into(), 1)
+        .await
+        .refused(413, "M_TOO_LARGE");
+    put("org.example.9".into(), 2).await.is(200);
+    let ignored = format!("{ALICE}/account_data/m.ignored_user_list");
+    let list = json!({ "ignored_users": { "@bob:example.org": {} } });
+    house.ask(&alice, "PUT", &ignored, list).await.is(200);
+}
+
+#[tokio::test]
+async fn old_filters_make_room() {
+    let house = House::untiring().await;
+    let alice = house.sign_in("alice").await;
+    let path = format!("{ALICE}/filter");
+    let keep = async |n: usize, rooms: usize| {
+        let rooms: Vec<_> = (0..rooms)
+            .map(|r| format!("!{n}-{r}:example.org"))
+            .collect();
+        let filter = json!({ "room": { "rooms": rooms, "timeline": { "limit": n + 1 } } });
+        let kept = house.ask(&alice, "POST", &path, filter).await;
+        kept.is(200)["filter_id"].as_str().unwrap().to_owned()
+    };
+    let first = keep(0, 0).await;
+    let read = async |id: &str| {
+        let path = format!("{path}/{id}");
+        house.ask(&alice, "GET", &path, Value::Null).await
+    };
+    for n in 1..64 {
+        keep(n, 0).await;
+    }
+    let last = keep(64, 0).await;
+    read(&first).await.refused(404, "M_NOT_FOUND");
+    read(&last).await.is(200);
+    // 256 KiB in all: a few large ones take the room of all small ones.
+    for n in 65..100 {
+        keep(n, 400).await;
+    }
+    let owner = (&address("alice")).into();
+    let held = house.matrix.node.store();
+    let held = held.count_documents(&owner, "matrix.filter").unwrap();
+    assert!(held.bytes <= 256 * 1024, "{held:?}");
+    assert!(held.documents > 10, "{held:?}");
+}
+
 #[tokio::test]
 async fn the_same_filter_has_the_same_id() {
     let house = House::new().await;

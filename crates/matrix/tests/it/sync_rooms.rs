@@ -1,8 +1,11 @@
 //! What a client hears of rooms: timelines, state, invitations, leaving, what lives, what is unread.
 
+use std::sync::Arc;
+
 use sammen_core::conversation::{JoinRule, Settings};
 use sammen_core::event::{MarkerKind, RelationKind};
 use sammen_core::live::Typing;
+use sammen_core::memory::MemoryStore;
 use sammen_core::ops::send::{self, Target};
 use sammen_core::ops::{contacts, rooms};
 use sammen_core::principal::Origin;
@@ -527,4 +530,28 @@ async fn a_direct_receipt_is_a_marker_for_the_other_and_the_other_way_round() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_a_sync_goes_on_and_a_direct_conversation_is_named_later() {
+    let store = Arc::new(MemoryStore::new());
+    let house = House::on(store.clone(), |_| {}).await;
+    let mut alice = Client::new(&house, "alice").await;
+    let mut bob = Client::new(&house, "bob").await;
+    alice.sync(&house, 0).await;
+    let to = Target::Direct(address("bob"));
+    house.says("alice", to, text("hi")).await;
+    // The chain begins.
+    bob.sync(&house, 0).await;
+    store.fill(true);
+    let full = alice.sync(&house, 0).await;
+    only(&full, "join");
+    store.fill(false);
+    let (path, kind) = ("/_matrix/client/v3/user/@alice:example.org", "m.direct");
+    let path = format!("{path}/account_data/{kind}");
+    let none = house.ask(&alice.token, "GET", &path, Value::Null).await;
+    none.refused(404, "M_NOT_FOUND");
+    alice.sync(&house, 0).await;
+    let named = house.ask(&alice.token, "GET", &path, Value::Null).await;
+    assert!(named.is(200)["@bob:example.org"].is_array());
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sammen_core::document::{Document, Owner};
+use sammen_core::document::{Bulk, Document, Owner};
 use sammen_core::event::Protocol;
 use sammen_core::network::OutboxRow;
 use sammen_core::store::{Store, Write};
@@ -353,6 +353,36 @@ pub fn documents_are_read_by_prefix(store: &dyn Store) {
     assert_eq!(list("", None, 2), ["a", "a/1"]);
     assert_eq!(list("b", Some("a"), 9), ["b/1"]);
     assert_eq!(list("", None, 0), Vec::<String>::new());
+}
+
+/// With the bytes of keys and values, whatever the key is written in; what is deleted does not count.
+pub fn documents_are_counted(store: &dyn Store) {
+    let mine: Owner = (&alice()).into();
+    let count = |namespace: &str| {
+        let Bulk { documents, bytes } = store.count_documents(&mine, namespace).unwrap();
+        (documents, bytes)
+    };
+    assert_eq!(count("n"), (0, 0));
+    commit(
+        store,
+        vec![
+            put(&mine, "n", "a", 1, Some("123")),
+            put(&mine, "n", "ä/\u{1F33B}", 2, Some("")),
+            put(&mine, "n", "x\0y", 3, Some("é")),
+            put(&mine, "n", "gone", 4, Some("12345")),
+            put(&mine, "m", "a", 5, Some("1")),
+            put(&Owner::Node, "n", "a", 6, Some("1")),
+        ],
+    );
+    commit(
+        store,
+        vec![
+            put(&mine, "n", "gone", 7, None),
+            put(&mine, "n", "a", 8, Some("12")),
+        ],
+    );
+    assert_eq!(count("n"), (3, 3 + 7 + 5));
+    assert_eq!(count("m"), (1, 2));
 }
 
 /// Upkeep takes old tombstones away; whoever might have needed one is told so, and nobody else.

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sammen_core::memory::MemoryStore;
+use sammen_core::ops::contacts;
 use sammen_matrix::keys;
 use serde_json::{Value, json};
 
 use super::{Phone, one_time_keys};
-use crate::house::House;
+use crate::house::{House, address};
 
 fn claim_of(device: &str) -> Value {
     json!({ "one_time_keys": { "@bob:example.org": { device: "signed_curve25519" } } })
@@ -59,6 +60,27 @@ async fn keys_are_given_out_once_in_the_order_they_came_then_the_fallback_key() 
     let body = json!({ "one_time_keys": { "@carol:elsewhere.org": { "D": "signed_curve25519" } } });
     let elsewhere = alice.asks("POST", "keys/claim", body).await.is(200);
     assert!(elsewhere["failures"]["elsewhere.org"].is_object());
+}
+
+#[tokio::test]
+async fn who_is_blocked_gets_no_key_and_uses_none_up() {
+    let house = House::new().await;
+    let alice = Phone::new(&house, "alice", "APHONE").await;
+    let bob = Phone::new(&house, "bob", "BPHONE").await;
+    let keys = json!({ "one_time_keys": one_time_keys(0..1) });
+    bob.uploads(keys).await.is(200);
+    let block = |blocked: bool| {
+        house
+            .matrix
+            .node
+            .write(move |tx| contacts::block(tx, &address("bob"), &address("alice"), blocked))
+    };
+    block(true).await.unwrap();
+    let claim = || alice.asks("POST", "keys/claim", claim_of("BPHONE"));
+    assert_eq!(key_of(&claim().await.is(200)), None);
+    block(false).await.unwrap();
+    let got = key_of(&claim().await.is(200));
+    assert_eq!(got.unwrap(), "signed_curve25519:0000");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
