@@ -254,19 +254,29 @@ def test_read(pair, names):
     alice.sees("read", to=mine.id, who="bob", where=names[0])
 
 
-def test_file(pair, names, node):
+def test_file(pair, names, node, cast):
     """A file from Element is a link of the node's own for everybody else, and a file from XMPP is one in Element."""
     alice, bob = pair
     content = words("what was written").encode()
-    alice.shares(names[0], "note.txt", content)
+    mine = alice.shares(names[0], "note.txt", content)
     heard = bob.hears(re.compile(r"https://\S+/note\.txt"), where=names[1], who="alice")
     url = re.search(r"https://\S+", heard.text)[0]
-    reader = bob if isinstance(bob, Slixmpp) else None
-    if reader:
-        assert reader.http("GET", url) == (200, content)
-        reader.shares(names[1], "back.txt", content[::-1])
-        mxc = alice.waits("the file", lambda: [s for s in alice.find("message", who="bob") if s.more.get("url")])[-1].more["url"]
-        assert alice.fetches(mxc) == content[::-1]
+    reader = bob if isinstance(bob, Slixmpp) else cast(Slixmpp, node, "bob", "reader")
+    assert reader.http("GET", url) == (200, content)
+    # The link dies with the message.
+    alice.retracts(mine)
+    bob.waits("the retraction", lambda: [s for s in bob.find("retraction") if s.to in (heard.id, heard.archive_id)])
+    assert reader.http("GET", url)[0] == 404
+    if reader is not bob:
+        return
+    theirs = bob.shares(names[1], "back.txt", content[::-1])
+    seen = alice.waits("the file", lambda: [s for s in alice.find("message", who="bob") if s.more.get("url")])[-1]
+    assert alice.fetches(seen.more["url"]) == content[::-1]
+    bob.retracts(theirs)
+    alice.sees("retraction", to=seen.id)
+    with pytest.raises(Refused, match="M_NOT_FOUND"):
+        alice.fetches(seen.more["url"])
+    assert bob.http("GET", theirs.text)[0] == 404
 
 
 def test_presence(pair, names):

@@ -1,10 +1,12 @@
-//! Erasure: retraction, retention, account removal. What is erased leaves a tombstone and nothing else.
+//! Erasure: retraction, retention, account removal. What is erased leaves a tombstone and nothing else; files that
+//! nothing else refers to go with it.
 
 use std::sync::Arc;
 
 use crate::address::Address;
 use crate::event::{Content, Event};
 use crate::ids::{ConversationId, Seq, Timestamp};
+use crate::ops::files;
 use crate::refusal::Outcome;
 use crate::store::Write;
 use crate::tx::Tx;
@@ -14,32 +16,45 @@ use crate::tx::Tx;
 /// # Errors
 /// When the store can't be read.
 pub fn erase_with_edits(tx: &mut Tx<'_>, event: &Arc<Event>, by: Option<&Address>) -> Outcome<()> {
-    let mut seqs = vec![event.seq];
+    let mut events = vec![event.clone()];
     for related in tx.store.relations(event.id, 10_000)? {
         if matches!(related.content, Content::Edit(_)) && related.author == event.author {
-            seqs.push(related.seq);
+            events.push(related);
         }
     }
     // Edits that are in this very batch.
-    seqs.extend(
+    events.extend(
         tx.events
             .values()
             .filter(|e| matches!(e.content, Content::Edit(_)) && e.target() == Some(event.id))
-            .map(|e| e.seq),
+            .cloned(),
     );
-    for seq in seqs {
-        erase(tx, seq, by);
+    for event in events {
+        erase(tx, &event, by);
     }
     tx.events.remove(&event.id);
     Ok(())
 }
 
-fn erase(tx: &mut Tx<'_>, seq: Seq, by: Option<&Address>) {
+fn erase(tx: &mut Tx<'_>, event: &Event, by: Option<&Address>) {
+    files::let_go(tx, event);
     let tombstone = Content::Erased {
         by: by.cloned(),
         at: tx.now,
     };
-    tx.write(Write::Erase { seq, tombstone });
+    tx.write(Write::Erase {
+        seq: event.seq,
+        tombstone,
+    });
+}
+
+fn erase_all(tx: &mut Tx<'_>, seqs: &[Seq], by: Option<&Address>) -> Outcome<()> {
+    for seq in seqs {
+        if let Some(event) = tx.store.event(*seq)? {
+            erase(tx, &event, by);
+        }
+    }
+    Ok(())
 }
 
 /// Erases what is older than a time in a conversation, up to `limit` events; returns how many it erased.
@@ -53,9 +68,7 @@ pub fn erase_older(
     limit: usize,
 ) -> Outcome<usize> {
     let seqs = tx.store.older_than(conversation, before, limit)?;
-    for seq in &seqs {
-        erase(tx, *seq, None);
-    }
+    erase_all(tx, &seqs, None)?;
     Ok(seqs.len())
 }
 
@@ -70,9 +83,7 @@ pub fn erase_author(
     limit: usize,
 ) -> Outcome<Option<Seq>> {
     let seqs = tx.store.written_by(author, after, limit)?;
-    for seq in &seqs {
-        erase(tx, *seq, Some(author));
-    }
+    erase_all(tx, &seqs, Some(author))?;
     Ok(if seqs.len() < limit {
         None
     } else {

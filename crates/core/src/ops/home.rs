@@ -186,6 +186,7 @@ fn put(tx: &mut Tx<'_>, id: ConversationId, incoming: Incoming, place: Place) ->
         native: incoming.native,
     });
     tx.write(Write::Event(event.clone()));
+    crate::ops::files::note(tx, &event);
     tx.events.insert(event.id, event.clone());
     for alias in incoming.ids {
         // The event is written already: what can't be read now stays waiting.

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod announce;
 pub mod contacts;
 pub mod erase;
+pub mod files;
 pub mod home;
 pub mod presence;
 pub mod projection;

@@ -7,6 +7,7 @@ use ruma::api::client::redact::redact_event::v3 as redact_event;
 use ruma::events::TimelineEventType as Type;
 use ruma::{OwnedEventId, RoomId};
 use sammen_core::event::{Content, ForeignId, Message, Native, Relation, RelationKind, Scheme};
+use sammen_core::ops::files::note_as;
 use sammen_core::ops::send::{Outgoing, Target, send};
 use sammen_core::{EventId, Protocol};
 use serde_json::{Value, json};
@@ -125,6 +126,7 @@ pub async fn say(
     matrix.rooms.check(&room, draft.clone()).await?;
     let asker = who.clone();
     let txn = txn.to_owned();
+    let files = files(&kind, &content);
     let prepared = matrix.read(move |matrix| prepare(matrix, &asker, &here, &kind, &content, &txn));
     let prepared = match prepared.await? {
         Some(prepared) => prepared,
@@ -145,12 +147,25 @@ pub async fn say(
     }
     let principal = who.principal();
     let out = prepared.out;
-    let sent = matrix
-        .node
-        .write(move |tx| send(tx, &principal, out))
-        .await?;
+    let sent = matrix.node.write(move |tx| {
+        let sent = send(tx, &principal, out)?;
+        for (address, shows) in files.iter().filter(|_| !sent.duplicate) {
+            note_as(tx, sent.id, address, *shows);
+        }
+        Ok(sent)
+    });
+    let sent = sent.await?;
     matrix.rooms.catch_up(&room, sent.seq, Vec::new()).await?;
     shown(matrix, &room, sent.id).await
+}
+
+/// What core can't know of an event's files: the small picture goes with the large one, a sticker stays in its pack.
+fn files(kind: &str, content: &Value) -> Vec<(String, bool)> {
+    let small = content.field("info").word("thumbnail_url");
+    let sticker = content.word("url").filter(|_| kind == "m.sticker");
+    let small = small.map(|url| (url.to_owned(), true));
+    let sticker = sticker.map(|url| (url.to_owned(), false));
+    small.into_iter().chain(sticker).collect()
 }
 
 /// The id of the first event that shows an event of core's.

@@ -4,7 +4,8 @@
 //! a protocol's PUT → receive.rs (exact size, locations taken out of pictures, durable) → keep → core's blobs
 //!                                                             GET ← get.rs (ranges, safe headers)
 //! ```
-//! A file's address holds 128 random bits; who knows it may read the file. Nothing is listed.
+//! A file's address holds 128 random bits; who knows it may read the file. Nothing is listed. It goes with the messages
+//! that show it ([`sammen_core::ops::files`]).
 
 mod chunks;
 pub mod disposition;
@@ -18,6 +19,7 @@ mod take_in;
 
 use axum::Router;
 use sammen_core::document::Owner;
+use sammen_core::ops::files::{self, NAMES};
 use sammen_core::store::Write;
 use sammen_core::tx::{Expect, decode, encode};
 use sammen_core::{Address, Node, Outcome, Refusal, Timestamp};
@@ -28,9 +30,6 @@ pub use receive::{Fault, receive, receive_up_to};
 pub use retention::forget;
 pub use take_in::{NotTaken, UnderWay, take_in, take_in_as};
 
-/// The shelf that holds what a file is called (owner: who uploaded it; key: its slot). Named after the first protocol
-/// that had files.
-const NAMES: &str = "xmpp-upload";
 /// Path of files below the node's HTTPS address.
 pub const PATH: &str = "/upload";
 
@@ -186,14 +185,7 @@ async fn take_away(
             {
                 continue;
             }
-            tx.write(Write::BlobRef {
-                id: info.id,
-                owner: account.clone(),
-                slot: slot.clone(),
-                at: tx.now,
-                remove: true,
-            });
-            tx.put_document(&owner, NAMES, &slot, Expect::Anything, None)?;
+            files::remove(tx, &slot, &info)?;
             removed += 1;
         }
         Ok(removed)

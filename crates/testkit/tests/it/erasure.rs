@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use sammen_core::document::Owner;
-use sammen_core::event::{Relation, RelationKind};
+use sammen_core::event::{Attachment, Native, Relation, RelationKind};
 use sammen_core::history::Scope;
 use sammen_core::memory::MemoryStore;
-use sammen_core::ops::accounts;
 use sammen_core::ops::send::{Outgoing, Target};
+use sammen_core::ops::{accounts, files};
+use sammen_core::store::Write;
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::upkeep::Retention;
-use sammen_core::{Content, Event, Message, Protocol, Refusal, Seq};
+use sammen_core::{Content, Event, Message, Protocol, Refusal, Sent, Seq};
 
-use sammen_testkit::Stage;
+use sammen_testkit::{Person, Stage};
 
 use crate::stage;
 
@@ -63,6 +64,140 @@ async fn a_retraction_erases_the_message_and_its_edits() {
         .unwrap();
     assert_eq!(page.events.iter().filter(|e| is_gone(e)).count(), 2);
     assert!(!format!("{:?}", page.events).contains("secret"));
+}
+
+/// A file of somebody's, by its slot.
+async fn uploads(stage: &Stage, who: &Person, slot: &str) {
+    let mut writer = stage.node.store().blob_writer(100).unwrap();
+    writer.write(slot.as_bytes()).unwrap();
+    let (id, _) = writer.finish().unwrap();
+    let (owner, slot) = (who.address.clone(), slot.to_owned());
+    let kept = stage.node.write(move |tx| {
+        let name = Some("a name".into());
+        tx.put_document(&(&owner).into(), files::NAMES, &slot, Expect::Absent, name)?;
+        tx.write(Write::BlobRef {
+            id,
+            owner,
+            slot,
+            at: tx.now,
+            remove: false,
+        });
+        Ok(())
+    });
+    kept.await.unwrap();
+}
+
+fn link(slot: &str) -> String {
+    format!("https://example.org/upload/{slot}/a.png")
+}
+
+fn takes_back(sent: Sent) -> Outgoing {
+    let content = Content::Retraction { reason: None };
+    Outgoing {
+        relation: Some(Relation {
+            kind: RelationKind::Retraction,
+            target: Some(sent.id),
+            foreign: None,
+        }),
+        ..Outgoing::new(
+            Target::Conversation(sent.conversation),
+            content,
+            Protocol::Node,
+        )
+    }
+}
+
+#[tokio::test]
+async fn a_file_goes_with_the_last_message_that_refers_to_it() {
+    let stage = stage();
+    let (alice, bob) = (stage.person("alice").await, stage.person("bob").await);
+    let to = |who: &Person| Target::Direct(who.address.clone());
+    let shows = |who: &Person, slot: &str| {
+        let mut message = Message::text("look");
+        message.attachments.push(Attachment {
+            url: link(slot),
+            name: None,
+            media_type: None,
+            size: None,
+        });
+        Outgoing::new(to(who), Content::Message(message), Protocol::Node)
+    };
+    let there = |slot: &str| stage.node.store().blob_by_slot(slot).unwrap().is_some();
+    let notes = || {
+        let notes = stage.node.store();
+        let owner = (&alice.address).into();
+        let left = |namespace| notes.count_documents(&owner, namespace).unwrap().documents;
+        (left("file-notes"), left(files::NAMES))
+    };
+
+    // Shown twice, once as a file and once as an address in a text.
+    let slot = "0123456789abcdef0123456789abcdef";
+    uploads(&stage, &alice, slot).await;
+    let first = alice.sends(shows(&bob, slot)).await.unwrap();
+    let again = alice.says(&bob, &format!("see {} there", link(slot))).await;
+    alice.sends(takes_back(first)).await.unwrap();
+    assert!(there(slot), "another message refers to it");
+    alice.sends(takes_back(again.unwrap())).await.unwrap();
+    assert!(!there(slot));
+    assert_eq!(notes(), (0, 0));
+
+    // Bob hands it on: it stays for as long as he says so, and then goes since Alice took hers back.
+    let slot = "1123456789abcdef0123456789abcdef";
+    uploads(&stage, &alice, slot).await;
+    let first = alice.sends(shows(&bob, slot)).await.unwrap();
+    let his = bob.sends(shows(&alice, slot)).await.unwrap();
+    alice.sends(takes_back(first)).await.unwrap();
+    assert!(there(slot));
+    bob.sends(takes_back(his)).await.unwrap();
+    assert!(!there(slot));
+
+    // What Bob says of a file and takes back again is not the end of it.
+    let slot = "2123456789abcdef0123456789abcdef";
+    uploads(&stage, &alice, slot).await;
+    let his = bob.sends(shows(&alice, slot)).await.unwrap();
+    bob.sends(takes_back(his)).await.unwrap();
+    assert!(
+        there(slot),
+        "Alice may have shown it where the node can't read"
+    );
+    // Nor is what only an app's own form says.
+    let mut out = shows(&bob, "3123456789abcdef0123456789abcdef");
+    out.native = Some(Native {
+        protocol: Protocol::Node,
+        bytes: format!("<img src='{}'/>", link(slot)).into(),
+        id: None,
+        kind: None,
+    });
+    let inside = alice.sends(out).await.unwrap();
+    alice.sends(takes_back(inside)).await.unwrap();
+    assert!(there(slot));
+    assert_eq!(notes(), (0, 1));
+
+    // An edit that shows it goes with its message; so does what retention ends.
+    let first = alice.says(&bob, "nothing").await.unwrap();
+    let edit = shows(&bob, slot);
+    let Content::Message(message) = edit.content else {
+        unreachable!()
+    };
+    let edit = Outgoing {
+        relation: Some(Relation {
+            kind: RelationKind::Edit,
+            target: Some(first.id),
+            foreign: None,
+        }),
+        ..Outgoing::new(to(&bob), Content::Edit(message), Protocol::Node)
+    };
+    alice.sends(edit).await.unwrap();
+    alice.sends(takes_back(first)).await.unwrap();
+    assert!(!there(slot));
+    let slot = "4123456789abcdef0123456789abcdef";
+    uploads(&stage, &alice, slot).await;
+    alice.sends(shows(&bob, slot)).await.unwrap();
+    stage.clock.advance_ms(3 * 86_400_000);
+    let days = Retention { days: Some(2) };
+    stage.node.apply_retention(days).await.unwrap();
+    assert!(!there(slot));
+    assert_eq!(notes(), (0, 0));
 }
 
 #[tokio::test]

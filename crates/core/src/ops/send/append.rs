@@ -63,6 +63,7 @@ pub(crate) fn append(tx: &mut Tx<'_>, convo: &Arc<Convo>, draft: Draft) -> Sent 
         native: draft.native,
     });
     tx.write(Write::Event(event.clone()));
+    crate::ops::files::note(tx, &event);
     tx.events.insert(event.id, event.clone());
     let mut waiting = tail.waiting;
     for alias in draft.aliases {
