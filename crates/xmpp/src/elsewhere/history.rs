@@ -5,6 +5,7 @@
 //! the archive, page by page, each in one batch with how far it came, so that neither a restart nor an archive that does
 //! not answer loses any. A gap ends where a message is known that was told after it began.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -61,6 +62,8 @@ pub(super) struct Page {
     gap: Option<Gap>,
     /// The archive has no more.
     complete: bool,
+    /// How many of its messages come before the first that waits to be told.
+    untold: usize,
     /// Hears which gap is next.
     next: oneshot::Sender<Option<Gap>>,
 }
@@ -76,6 +79,15 @@ impl Page {
         self.gap.is_some()
     }
 
+    /// What waits behind it was said since somebody came in: it is told when it follows, and no history.
+    pub fn ends_at<'a>(&mut self, room: &Room, waiting: impl Iterator<Item = &'a Element>) {
+        let by_room = |s: &&Element| s.get("by") == Some(room.jid.as_str());
+        let ids = waiting.filter_map(|el| el.all("stanza-id", ns::SID).find(by_room)?.get("id"));
+        let ids: HashSet<&str> = ids.collect();
+        let waits = |result: &Element| result.get("id").is_some_and(|id| ids.contains(id));
+        self.untold = self.messages.iter().take_while(|r| !waits(r)).count();
+    }
+
     /// Remembers how far it leads, in the batch of its messages. How many of them are to be kept: those in front of the
     /// gap's end. And which gap is next.
     pub fn note(
@@ -85,10 +97,11 @@ impl Page {
         convo: &Convo,
     ) -> Outcome<(usize, Option<Gap>)> {
         let mut read = read(tx, &room.jid)?.unwrap_or_default();
-        let mut kept = self.messages.len();
+        let mut kept = self.untold;
         if let Some(gap) = &self.gap {
             let mut last = None;
-            for (n, id) in self.messages.iter().map(|r| r.get("id")).enumerate() {
+            let ids = self.messages.iter().map(|r| r.get("id"));
+            for (n, id) in ids.take(kept).enumerate() {
                 let Some(id) = id else { continue };
                 let event = projection::known(tx, convo.id(), Scheme::RemoteStanzaId, id)?;
                 if event.is_some_and(|event| event.seq > gap.seq) {
@@ -245,6 +258,7 @@ pub(super) async fn fill(server: &Arc<Server>, room: &Arc<Room>, full: &Jid) -> 
         let complete = fin.get("complete") == Some("true") || messages.is_empty();
         let (next, told) = oneshot::channel();
         let page = Page {
+            untold: messages.len(),
             messages,
             gap,
             complete,

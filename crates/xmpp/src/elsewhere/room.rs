@@ -116,7 +116,10 @@ impl Room {
                         }
                         _ => project::stanza(&server, &room, &from, &to, &el, token).await,
                     },
-                    Input::Page(page) => project::past(&server, &room, page).await,
+                    Input::Page(mut page) => {
+                        page.ends_at(&room, waits.iter().flatten().map(|(_, _, el, _)| el));
+                        project::past(&server, &room, page).await;
+                    }
                     Input::Follows => {
                         for (from, to, el, token) in waits.take().into_iter().flatten() {
                             project::stanza(&server, &room, &from, &to, &el, token).await;

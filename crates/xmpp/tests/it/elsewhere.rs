@@ -86,6 +86,8 @@ struct Square {
     closed: Option<&'static str>,
     /// How many more pages its archive gives; then it says nothing.
     pages: Option<usize>,
+    /// Questions to its archive that wait for their answer.
+    asked: Option<Vec<Element>>,
 }
 
 impl Square {
@@ -197,6 +199,10 @@ impl Square {
     }
 
     fn archive(&mut self, el: &Element, id: &str, from: &str, to: &str) -> Vec<Element> {
+        if let Some(asked) = &mut self.asked {
+            asked.push(el.clone());
+            return Vec::new();
+        }
         if let Some(pages) = &mut self.pages {
             let Some(left) = pages.checked_sub(1) else {
                 return vec![xml(&format!(
@@ -614,6 +620,59 @@ async fn rooms_say_why_they_let_nobody_in_and_nobody_speaks_for_them() {
     far.says("bob", "x", "<body>not our bob</body>").await;
     let heard = alice.hears("not our bob").await;
     assert_eq!(heard.event.author, there("bob"));
+}
+
+#[tokio::test]
+async fn what_is_said_while_the_past_is_read_is_told() {
+    let far = Far::new().await;
+    far.says("carol", "c0", "<body>one</body>").await;
+    // By her app she is a member already when she comes by IRC, for which the node takes a place.
+    let app = Person::new(&far.server, "alice", "desk", &[]).await;
+    far.enters(&app, "alice");
+    let member = || far.server.node.room(&square()).unwrap();
+    let convo = until(|| member().filter(|c| c.has(&account("alice")))).await;
+    far.square.lock().asked = Some(Vec::new());
+    let alice = Irc::new(&far, "alice").await;
+    let (id, me, session) = (convo.id(), account("alice"), alice.begun.session.id);
+    let enter = far
+        .server
+        .node
+        .write(move |tx| rooms::enter(tx, session, &me, id, Presence::default()));
+    enter.await.unwrap();
+    let question = async {
+        let asked = || far.square.lock().asked.as_mut().unwrap().pop();
+        let question = until(asked).await;
+        // The archive has it by the time it answers.
+        far.says("carol", "c1", "<body>two</body>").await;
+        let answers = {
+            let mut square = far.square.lock();
+            square.asked = None;
+            square.takes(&question)
+        };
+        bring(&far.server, answers).await;
+    };
+    tokio::join!(question, async { alice.joins().await.unwrap() });
+    alice.hears("two").await;
+    let texts: Vec<_> = history(&far, "alice")
+        .iter()
+        .map(|e| text_of(e).unwrap().to_owned())
+        .collect();
+    assert_eq!(texts, ["one", "two"]);
+}
+
+/// Waits until there is something.
+async fn until<T>(look: impl Fn() -> Option<T>) -> T {
+    let looks = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looks)
+        .await
+        .expect("in time")
 }
 
 #[tokio::test]
