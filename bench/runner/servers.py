@@ -24,7 +24,8 @@ class Server:
 
     name = "?"
     archives = False
-    xmpp = irc = None  # ports
+    speaks = ("xmpp",)
+    xmpp = irc = http = None  # ports
     irc_password = ""
     rooms = "rooms.localhost"
 
@@ -63,6 +64,7 @@ class Sammen(Server):
 
     name = "Sammen"
     archives = True
+    speaks = ("xmpp", "irc")
     irc_password = PASSWORD
     binary = BENCH.parent / "target" / "release" / "sammen"
 
@@ -100,11 +102,18 @@ class SammenAtOnce(Sammen):
     def start(self):
         self.data = self.folder / "data"
         self.data.mkdir()
-        self.xmpp, self.irc = process.free_ports(2)
+        self.xmpp, self.irc, self.http = process.free_ports(3)
         self.rooms = "rooms.localhost"
         process.fill(PEERS / "sammen.toml", self.folder / "sammen.toml", {
-            "DIR": self.folder, "XMPP": self.xmpp, "IRC": self.irc})
-        self.run([self.binary, "serve", "--config", self.folder / "sammen.toml"], self.irc)
+            "DIR": self.folder, "XMPP": self.xmpp, "IRC": self.irc, "HTTP": self.http})
+        self.run([self.binary, "serve", "--config", self.folder / "sammen.toml"], self.http)
+
+
+class SammenMatrix(SammenAtOnce):
+    """The same over plain HTTP, as Synapse is measured."""
+
+    name = "Sammen"
+    speaks = ("http",)
 
 
 class Prosody(Server):
@@ -230,8 +239,49 @@ class EjabberdPostgres(Ejabberd):
         super().start()
 
 
+class Synapse(Server):
+    """Synapse in one process, with SQLite. SYNAPSE names the python of a venv that has matrix-synapse from PyPI."""
+
+    name = "Synapse"
+    archives = True
+    speaks = ("http",)
+    python = os.environ.get("SYNAPSE")
+
+    @classmethod
+    def missing(cls):
+        return None if cls.python else "SYNAPSE does not name a python with matrix-synapse"
+
+    def start(self):
+        (self.http,) = process.free_ports(1)
+        config = self.folder / "homeserver.yaml"
+        process.fill(PEERS / "synapse.yaml", config, {"DIR": self.folder, "HTTP": self.http})
+        (self.folder / "log.yaml").write_text(
+            "version: 1\nhandlers: {out: {class: logging.StreamHandler}}\nroot: {level: WARNING, handlers: [out]}\n")
+        command = [self.python, "-m", "synapse.app.homeserver", "-c", str(config)]
+        subprocess.run([*command, "--generate-keys"], check=True, capture_output=True, cwd=self.folder)
+        self.run(command, self.http, cwd=self.folder)
+
+    def register(self, names):
+        """By the shared secret (Synapse's admin API)."""
+        api = http.client.HTTPConnection("127.0.0.1", self.http)
+
+        def ask(method, body=None):
+            api.request(method, "/_synapse/admin/v1/register", body and json.dumps(body), {"Content-Type": "application/json"})
+            answer = api.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"Synapse did not register: {answer.status} {text!r}")
+            return json.loads(text)
+
+        for name in names:
+            nonce = ask("GET")["nonce"]
+            mac = hmac.new(PASSWORD.encode(), "\0".join([nonce, name, PASSWORD, "notadmin"]).encode(), "sha1").hexdigest()
+            ask("POST", {"nonce": nonce, "username": name, "password": PASSWORD, "admin": False, "mac": mac})
+
+
 class InspIRCd(Server):
     name = "InspIRCd"
+    speaks = ("irc",)
 
     @classmethod
     def missing(cls):
@@ -246,6 +296,7 @@ class InspIRCd(Server):
 ALL = {
     "sammen": Sammen, "sammen-at-once": SammenAtOnce, "prosody": Prosody, "prosody-archive": ProsodyArchive, "ejabberd": Ejabberd,
     "ejabberd-mnesia": EjabberdMnesia, "ejabberd-postgres": EjabberdPostgres, "inspircd": InspIRCd,
+    "sammen-matrix": SammenMatrix, "synapse": Synapse,
 }
 # Mnesia's archive slows down with every message that an account has: nobody would run it so, PostgreSQL stands for ejabberd.
 USUAL = [key for key in ALL if key not in ("ejabberd-mnesia", "sammen-at-once")]

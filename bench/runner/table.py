@@ -17,6 +17,9 @@ TITLES = {
     "idle": "{idle} idle connections, TLS, roster + carbons + stream management",
     "irc": "IRC channel of {people}, batched, window 256",
     "irc-paced": "IRC channel of {people}, 100 messages a second",
+    "matrix": "Matrix, ten rooms of ten who sync, one in each writes",
+    "matrix-paced": "The same on a fixed schedule, at half the rate above",
+    "matrix-first": "First sync of a Matrix account with {first_rooms} rooms and {first} messages",
 }
 
 
@@ -41,6 +44,7 @@ def once(result):
     return f"{arrived} / " + ("yes" if whole else f"NO: {archive['found']:,} of {archive['expected']:,}")
 
 
+UNITS = {"login": "logins", "matrix": "messages"}
 COLUMNS = {
     "cpu": ("CPU-s per million", lambda r: number(r["cpu_s_per_million"], 2)),
     "total": ("with work behind", lambda r: number(r["cpu_total_s_per_million"], 2)),
@@ -66,6 +70,9 @@ SHOWN = {
     "idle": "kib memory alive",
     "irc": "cpu total rate memory once busy",
     "irc-paced": "cpu total rate p50 p99 once",
+    "matrix": "ms rate p50 p99 memory once busy",
+    "matrix-paced": "ms rate p50 p99 memory once busy",
+    "matrix-first": "ms p50 memory busy",
 }
 
 
@@ -102,7 +109,8 @@ def render(results, sizes, command):
     """Everything as Markdown. `results` is a list of (server's name, result)."""
     when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     lines = [f"Measured {when} on {machine()}.", f"Peers: {versions()}.", f"Command: `{command}`.", ""]
-    words = {"pairs": sizes.pairs, "people": sizes.people, "idle": f"{sizes.idle:,}"}
+    words = {"pairs": sizes.pairs, "people": sizes.people, "idle": f"{sizes.idle:,}",
+             "first_rooms": sizes.first_rooms, "first": f"{sizes.first:,}"}
     for work, title in TITLES.items():
         rows = [(name, result) for name, result in results if result["work"] == work]
         if not rows:
@@ -110,8 +118,8 @@ def render(results, sizes, command):
         columns = [COLUMNS[key] for key in SHOWN[work].split()]
         units = rows[0][1]["units"]
         lines += [f"### {title.format(**words)}", ""]
-        if work not in ("idle", "join"):
-            lines += [f"{units:,} {'logins' if work.startswith('login') else 'deliveries'}.", ""]
+        if work not in ("idle", "join", "matrix-first"):
+            lines += [f"{units:,} {UNITS.get(work.split("-")[0], "deliveries")}.", ""]
         lines += ["| server | " + " | ".join(head for head, _ in columns) + " |", "| --- |" + " ---: |" * len(columns)]
         lines += [f"| {name} | " + " | ".join(show(result) for _, show in columns) + " |" for name, result in rows]
         lines.append("")

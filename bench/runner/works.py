@@ -26,6 +26,8 @@ class Sizes:
         self.hold = 1 if quick else 10
         self.irc = max(100, int((1000 if quick else 20_000) * scale))
         self.paced_seconds = 2 if quick else 20
+        self.matrix = max(100, int((200 if quick else 20_000) * scale))
+        self.first_rooms, self.first = (10, 200) if quick else (500, max(1000, int(200_000 * scale)))
         self.patience = 60 if quick else 900
 
 
@@ -50,7 +52,7 @@ def load(server, work, sizes, **flags):
 
 def run(server, work, sizes, flags):
     """One call of the generator."""
-    flags = {"at": f"127.0.0.1:{server.irc if work == 'irc' else server.xmpp}", "rooms": server.rooms, "password": PASSWORD,
+    flags = {"at": f"127.0.0.1:{getattr(server, needs(work))}", "rooms": server.rooms, "password": PASSWORD,
              "pids": ",".join(map(str, server.pids)), "patience": sizes.patience, **flags}
     command = ["taskset", "-c", process.LOAD_CORE, LOAD, work]
     for name, value in flags.items():
@@ -111,9 +113,26 @@ def irc(server, sizes):
     return results
 
 
-ALL = {"direct": direct, "room": room, "login": login, "idle": idle, "irc": irc}
+def matrix(server, sizes):
+    """Ten rooms of ten who all sync, one in each writes; then on a schedule at half the rate that was reached."""
+    results, rate = [], 0
+    for prefix in ("m", "n"):
+        server.register(f"{prefix}{n}" for n in range(100))
+        count = int(rate * sizes.open_seconds) if rate else sizes.matrix
+        results += load(server, "matrix", sizes, prefix=prefix, rooms=10, people=10, count=count, rate=f"{rate:.1f}", window=20)
+        rate = results[0]["per_second"] / 2
+    return results
+
+
+def matrix_first(server, sizes):
+    """Five first syncs of an account with many rooms."""
+    server.register(["f0"])
+    return load(server, "matrix-first", sizes, prefix="f", rooms=sizes.first_rooms, count=sizes.first)
+
+
+ALL = {"direct": direct, "room": room, "login": login, "idle": idle, "irc": irc, "matrix": matrix, "matrix-first": matrix_first}
 
 
 def needs(work):
     """Which of a server's ports a work talks to."""
-    return "irc" if work == "irc" else "xmpp"
+    return "irc" if work == "irc" else "http" if work.startswith("matrix") else "xmpp"

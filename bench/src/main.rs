@@ -2,6 +2,7 @@
 
 mod args;
 mod conn;
+mod http;
 mod latency;
 mod marker;
 mod meter;
@@ -21,7 +22,7 @@ use serde_json::{Map, Value, json};
 use args::Args;
 use meter::Meter;
 use works::fan::Drive;
-use works::{Setting, direct, idle, irc, login, room};
+use works::{Setting, direct, idle, irc, login, matrix, room};
 use xmpp::Server;
 
 const USAGE: &str = "\
@@ -30,6 +31,8 @@ load room     --people N --count N --window N --rate R --room NAME --archive tru
 load login    --accounts N --count N --width N --starttls true|false
 load idle     --count N --hold SECONDS
 load irc      --people N --count N --window N --rate R --channel NAME --caps 'A B' [--password '' for none]
+load matrix   --rooms N --people N --count N --window N --rate R
+load matrix-first --rooms N --count N --times N
 load archive  --name NAME --of ADDRESS --with ADDRESS [--distinct N]
 load memory
 all: --at HOST:PORT --domain D --rooms D --password P --prefix P --mechanism scram|plain --pids A,B --patience SECONDS";
@@ -132,6 +135,22 @@ async fn work(args: &Args) -> Result<Vec<Map<String, Value>>, String> {
             irc::run(&setting, &Rc::new(plan))
                 .await
                 .map(|result| vec![result])
+        }
+        work @ ("matrix" | "matrix-first") => {
+            let plan = matrix::Plan {
+                addr: at,
+                rooms: args.get("rooms", 10)?,
+                people: args.get("people", 10)?,
+                password,
+                drive: drive(2000, 20)?,
+            };
+            let plan = Rc::new(plan);
+            let done = if work == "matrix" {
+                matrix::run(&setting, &plan).await
+            } else {
+                matrix::first(&setting, &plan, args.get("times", 5)?).await
+            };
+            done.map(|result| vec![result])
         }
         "archive" => archive(&server, args).await,
         "memory" => Ok(vec![Map::from_iter([(

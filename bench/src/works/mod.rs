@@ -5,6 +5,7 @@ pub mod fan;
 pub mod idle;
 pub mod irc;
 pub mod login;
+pub mod matrix;
 pub mod room;
 
 use std::future::Future;

@@ -13,9 +13,11 @@ use crate::suggest;
 
 mod calls;
 pub mod fetch;
+mod matrix;
 
 pub use calls::{CallServer, Calls};
 pub use fetch::Fetch;
+pub use matrix::Matrix;
 
 /// Where `serve` and the administration commands look when they are not told.
 pub const DEFAULT_PATH: &str = "/etc/sammen/sammen.toml";
@@ -41,6 +43,9 @@ pub struct Config {
     /// IRC.
     #[serde(default)]
     pub irc: Irc,
+    /// Matrix.
+    #[serde(default)]
+    pub matrix: Matrix,
     /// Files, WebSockets, host-meta.
     #[serde(default)]
     pub http: Http,
@@ -396,6 +401,7 @@ impl Config {
             tls: TlsFiles::default(),
             xmpp: Xmpp::default(),
             irc: Irc::default(),
+            matrix: Matrix::default(),
             http: Http::default(),
             metrics: Metrics::default(),
             passwords: Passwords::default(),
@@ -509,6 +515,7 @@ impl Config {
                 "xmpp.s2s.listen",
             ),
             (self.irc.listen == new.irc.listen, "irc.listen"),
+            (self.matrix == new.matrix, "matrix"),
             (self.http == new.http, "http"),
             (self.metrics == new.metrics, "metrics"),
             (

@@ -188,7 +188,7 @@ fn matrix(config: &Config, addresses: &Addresses) -> anyhow::Result<sammen_matri
         registration: config.accounts.registration,
         admin_addresses: config.xmpp.admin_addresses.clone(),
         abuse_addresses: config.xmpp.abuse_addresses.clone(),
-        limits: Default::default(),
+        limits: config.matrix.limits(),
         relays: config.calls.relays()?,
     })
 }
