@@ -364,10 +364,15 @@ pub struct Live {
     networks: Vec<Arc<dyn crate::network::Network>>,
     /// Told of every event.
     followers: Vec<Follower>,
+    /// Told of what accounts' own sessions are told of.
+    watchers: Vec<Watcher>,
 }
 
 /// Told of every event, in seq order, while the writer holds what lives: it must only take note.
 pub type Follower = Box<dyn Fn(&Arc<Announced>) + Send + Sync>;
+
+/// Told of every change that all sessions of an account are told of, whether it has any or not; it must only take note, too.
+pub type Watcher = Box<dyn Fn(&Address, &StateChange) + Send + Sync>;
 
 impl Live {
     /// Nobody is here yet.
@@ -410,6 +415,10 @@ impl Live {
 
     pub(crate) fn follow(&mut self, follower: Follower) {
         self.followers.push(follower);
+    }
+
+    pub(crate) fn watch(&mut self, watcher: Watcher) {
+        self.watchers.push(watcher);
     }
 
     pub(crate) fn add(&mut self, session: Arc<Session>) {
@@ -573,6 +582,9 @@ impl Live {
                 network.state(account, change);
             }
             return;
+        }
+        for watcher in &self.watchers {
+            watcher(account, change);
         }
         for session in self.sessions_of(account) {
             session.mailbox.state(change);

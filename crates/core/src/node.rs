@@ -454,6 +454,12 @@ impl Node {
         self.shared.live.write().follow(follower);
     }
 
+    /// Tells `watcher` of every change of state that an account's sessions are told of, such as how far it has read: for
+    /// what a protocol does for people who are not there.
+    pub fn watch(&self, watcher: crate::live::Watcher) {
+        self.shared.live.write().watch(watcher);
+    }
+
     /// Runs `parting` in the writer for every device that goes, however it goes (signed out, revoked, too old, its account
     /// removed), so that what a protocol keeps for it goes in the same batch. It must not hold the node, and must not
     /// register another.

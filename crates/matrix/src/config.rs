@@ -17,4 +17,6 @@ pub struct Config {
     pub limits: crate::rates::Limits,
     /// Relays for calls.
     pub relays: sammen_net::relay::Relays,
+    /// What reaches gateways that wake phones; without it nobody is woken.
+    pub fetcher: Option<sammen_net::fetch::Fetcher>,
 }

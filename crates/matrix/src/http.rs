@@ -42,7 +42,7 @@ pub fn table() -> Table {
     profile::routes(&mut table);
     account_data::routes(&mut table);
     sync::routes(&mut table);
-    push::rules::routes(&mut table);
+    push::routes(&mut table);
     keys::routes(&mut table);
     backup::routes(&mut table);
     to_device::routes(&mut table);

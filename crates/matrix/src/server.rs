@@ -44,6 +44,8 @@ pub struct Matrix {
     pub sync: crate::sync::Sync,
     /// Push rules of accounts that were asked for lately.
     pub rules: crate::push::Rules,
+    /// What wakes phones.
+    pub pushers: crate::push::Pushers,
     /// Unread counts of who asked lately.
     pub unread: crate::push::Unread,
     /// When receipts of rooms changed.
@@ -80,6 +82,7 @@ impl Matrix {
             open_id: crate::discovery::OpenId::default(),
             keys: Keys::new(node.last_seq()),
             queues: Queues::default(),
+            pushers: crate::push::Pushers::new(config.fetcher.as_ref()),
             node,
             accounts,
             config: Setting::new(config),
@@ -99,9 +102,11 @@ impl Matrix {
         matrix.node.when_devices_go(Box::new(move |tx, device| {
             if let Some(this) = this.upgrade() {
                 crate::keys::device_goes(tx, &this, device);
+                crate::push::pushers::device_goes(tx, &this, device);
             }
         }));
         crate::receipts::begin(&matrix);
+        crate::push::pushers::begin(&matrix);
         Some(matrix)
     }
 

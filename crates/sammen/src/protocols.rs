@@ -49,7 +49,8 @@ impl Protocols {
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         let url = http_url(config, addresses);
         let host = Arc::new(crate::web_host::NodeHost::new(config, xmpp.clone()));
-        let matrix = matrix(config, addresses)?;
+        let fetcher = config::fetch::build(config)?;
+        let matrix = matrix(config, addresses, &fetcher)?;
         let matrix =
             sammen_matrix::Matrix::new(handle.clone(), accounts.clone(), matrix, host.clone());
         let web = sammen_web::Web::new(handle, accounts, web(config, addresses), host.clone())
@@ -60,7 +61,7 @@ impl Protocols {
             web,
             matrix,
             host,
-            fetcher: config::fetch::build(config)?,
+            fetcher,
             url,
         })
     }
@@ -126,7 +127,9 @@ impl Protocols {
         self.web.config.set(web(config, addresses));
         self.host.reload(config);
         if let Some(matrix) = &self.matrix {
-            matrix.config.set(self::matrix(config, addresses)?);
+            matrix
+                .config
+                .set(self::matrix(config, addresses, &self.fetcher)?);
         }
         Ok(())
     }
@@ -181,7 +184,11 @@ fn irc(config: &Config, addresses: &Addresses) -> sammen_irc::Config {
     }
 }
 
-fn matrix(config: &Config, addresses: &Addresses) -> anyhow::Result<sammen_matrix::Config> {
+fn matrix(
+    config: &Config,
+    addresses: &Addresses,
+    fetcher: &Fetcher,
+) -> anyhow::Result<sammen_matrix::Config> {
     Ok(sammen_matrix::Config {
         base: http_url(config, addresses),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -190,6 +197,7 @@ fn matrix(config: &Config, addresses: &Addresses) -> anyhow::Result<sammen_matri
         abuse_addresses: config.xmpp.abuse_addresses.clone(),
         limits: config.matrix.limits(),
         relays: config.calls.relays()?,
+        fetcher: Some(fetcher.clone()),
     })
 }
 

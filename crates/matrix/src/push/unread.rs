@@ -38,8 +38,9 @@ struct Counted {
 
 /// Something worth a notification.
 #[derive(Clone)]
-struct Found {
-    ordinal: u64,
+pub struct Found {
+    /// Where in the room.
+    pub ordinal: u64,
     thread: Option<OwnedEventId>,
     highlight: bool,
 }
@@ -70,6 +71,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// How many these are.
+    fn of(found: &[Found]) -> Self {
+        let mut counts = Self::default();
+        for found in found {
+            match &found.thread {
+                None => counts.main.add(found),
+                Some(root) => counts.threads.entry(root.clone()).or_default().add(found),
+            }
+        }
+        counts
+    }
+
     /// Both together.
     pub fn all(&self) -> Count {
         let mut all = self.main;
@@ -95,11 +108,19 @@ pub struct Reader<'a> {
     pub ignored: &'a dyn Fn(&str) -> bool,
 }
 
-/// What is unread in a room up to `upto`. Blocking.
+/// How much is unread in a room up to `upto`. Blocking.
 ///
 /// # Errors
 /// When the store can't be read.
 pub fn count(matrix: &Matrix, room: &Room, reader: &Reader<'_>, upto: u64) -> Answer<Counts> {
+    Ok(Counts::of(&found(matrix, room, reader, upto)?))
+}
+
+/// What is unread in a room up to `upto`, and worth a notification, oldest first. Blocking.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn found(matrix: &Matrix, room: &Room, reader: &Reader<'_>, upto: u64) -> Answer<Vec<Found>> {
     let key = (reader.account.clone(), room.name().to_owned());
     let known = matrix.unread.0.lock().get(&key).cloned();
     let fresh = known.is_none();
@@ -116,13 +137,8 @@ pub fn count(matrix: &Matrix, room: &Room, reader: &Reader<'_>, upto: u64) -> An
         let thread = found.thread.as_ref().map_or("main", |t| t.as_str());
         found.ordinal > reader.own.thread(thread)
     });
-    let mut counts = Counts::default();
-    for found in counted.found.iter().filter(|f| f.ordinal <= upto) {
-        match &found.thread {
-            None => counts.main.add(found),
-            Some(root) => counts.threads.entry(root.clone()).or_default().add(found),
-        }
-    }
+    let here = counted.found.iter().filter(|found| found.ordinal <= upto);
+    let here = here.cloned().collect();
     let mut kept = matrix.unread.0.lock();
     if kept.len() >= KEPT {
         kept.clear();
@@ -133,7 +149,7 @@ pub fn count(matrix: &Matrix, room: &Room, reader: &Reader<'_>, upto: u64) -> An
     {
         kept.insert(key, counted);
     }
-    Ok(counts)
+    Ok(here)
 }
 
 /// Looks through what came.

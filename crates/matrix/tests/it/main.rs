@@ -14,6 +14,7 @@ mod media;
 mod oauth;
 mod others;
 mod profile;
+mod push;
 mod ranks;
 mod rates;
 mod register;
