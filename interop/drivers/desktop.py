@@ -1,6 +1,6 @@
 """Desktop programs: a screen, a session bus, a home and a view of the system of their own, so that they trust the play's certificate.
 
-The program runs in namespaces of its own: there `/etc/ssl/certs/ca-certificates.crt` is the place's authority, `/etc/hosts` knows the
+The program runs in namespaces of its own: there `/etc/ssl/certs` holds the place's authority alone, `/etc/hosts` knows the
 place's domain, there is no DNS, and nothing that it started outlives it. No right of the system is needed for that.
 """
 
@@ -22,7 +22,7 @@ from .programs import Program, folder, need
 
 ENTER = """
 set -e
-for one in hosts:/etc/hosts resolv.conf:/etc/resolv.conf trust.pem:/etc/ssl/certs/ca-certificates.crt; do
+for one in hosts:/etc/hosts resolv.conf:/etc/resolv.conf certs:/etc/ssl/certs; do
   mount --bind "$1/${one%%:*}" "${one#*:}"
 done
 shift
@@ -57,9 +57,17 @@ class Desktop(Person):
         (self.home / ".config/kwalletrc").write_text("[Wallet]\nEnabled=false\n")  # else a wallet's window asks
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost\n{where} {place.domain}\n")
         (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n")
-        (self.folder / "trust.pem").write_bytes(Path(place.ca).read_bytes())
+        self._trusts(Path(place.ca))
         self.child: Program | None = None
         self._screen()
+
+    def _trusts(self, authority: Path) -> None:
+        """The one file that GnuTLS and OpenSSL read, and the name by hash that Qt looks for."""
+        certs = self.folder / "certs"
+        certs.mkdir()
+        hashed = subprocess.run([need("openssl"), "x509", "-noout", "-hash", "-in", str(authority)], capture_output=True, text=True, check=True)
+        for name in ("ca-certificates.crt", f"{hashed.stdout.strip()}.0"):
+            (certs / name).write_bytes(authority.read_bytes())
 
     def _screen(self) -> None:
         """An X server whose number the system picks."""

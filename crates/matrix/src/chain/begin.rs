@@ -154,7 +154,7 @@ fn drafts(rooms: &Rooms, convo: &Convo, creator: &UserId, at: Timestamp) -> Vec<
         }
     };
     let Some((a, b)) = convo.conversation.pair() else {
-        let own = json!({ "membership": "join", "displayname": "Sammen" });
+        let own = json!({ "membership": "join", "displayname": Rooms::OWN_NAME });
         drafts.push(state(Type::RoomMember, creator.as_str(), own));
         drafts.push(state(
             Type::RoomPowerLevels,

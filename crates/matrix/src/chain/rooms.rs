@@ -166,6 +166,9 @@ impl Rooms {
         self.key.get_or_try_init(make).await.cloned()
     }
 
+    /// What the node's own user is called.
+    pub const OWN_NAME: &str = "Sammen";
+
     /// The node's own user, who stands for the room where nobody else does.
     pub fn own_user(&self) -> OwnedUserId {
         UserId::parse(format!("@sammen:{}", self.server))

@@ -21,6 +21,7 @@ use sammen_core::{Address, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::chain::Rooms;
 use crate::extract::admit;
 use crate::fault::{Answer, Fault};
 use crate::media;
@@ -121,6 +122,10 @@ async fn look(
 fn profile(matrix: &Matrix, user: &str) -> Answer<Map<String, Value>> {
     let nobody = || Fault::not_found("nobody has this id here");
     let user = <&UserId>::try_from(user).map_err(|_| Fault::invalid("that is no user id"))?;
+    if *user == matrix.rooms.own_user() {
+        let name = Rooms::OWN_NAME.into();
+        return Ok(Map::from_iter([("displayname".to_owned(), name)]));
+    }
     let person = names::address(user, matrix.node.domains()).ok_or_else(nobody)?;
     match person.parts() {
         AddressParts::Account { .. } => {

@@ -76,13 +76,15 @@ fn read_page(
         .clamp(1, MOST);
     let head = here.room.head().ordinal;
     let back = request.dir == ruma::api::Direction::Backward;
-    let from = match &request.from {
+    // Quaternion has no token before its first sync ends and sends an empty one: as if there were none.
+    let given = |token: &Option<String>| token.clone().filter(|token| !token.is_empty());
+    let (since, until) = (given(&request.from), given(&request.to));
+    let from = match &since {
         Some(from) => place(matrix, here, from)?,
         None if back => head,
         None => 0,
     };
-    let to = request
-        .to
+    let to = until
         .as_deref()
         .map(|to| place(matrix, here, to))
         .transpose()?;
@@ -93,8 +95,8 @@ fn read_page(
     };
     let (links, last) = collect(matrix, here, range.clone(), back, limit, &request.filter)?;
     let mut response = messages::Response::new();
-    response.start = match &request.from {
-        Some(from) => from.clone(),
+    response.start = match since {
+        Some(from) => from,
         None if back => token(matrix, here.room.head().seq),
         None => token(matrix, Seq(0)),
     };

@@ -35,6 +35,10 @@ async fn alices_name_is_hers_on_every_protocol() {
         .ask(&bob, "GET", nobody, Value::Null)
         .await
         .refused(404, "M_NOT_FOUND");
+    // The node itself stands in rooms that no Matrix app made; apps ask who that is.
+    let own = "/_matrix/client/v3/profile/@sammen:example.org";
+    let known = house.ask(&bob, "GET", own, Value::Null).await.is(200);
+    assert_eq!(known["displayname"], "Sammen");
 }
 
 #[tokio::test]

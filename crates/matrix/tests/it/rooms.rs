@@ -244,6 +244,14 @@ async fn a_room_made_in_matrix_is_a_room_of_everybody() {
             .get(&alice, &format!("rooms/{id}/messages?dir=b&limit=2"))
             .await;
         assert_eq!(page["chunk"][0]["content"]["body"], "from IRC");
+        // Quaternion asks so before its first sync is through.
+        let same = house
+            .get(
+                &alice,
+                &format!("rooms/{id}/messages?from=&dir=b&limit=2&to="),
+            )
+            .await;
+        assert_eq!(same["chunk"], page["chunk"]);
         let from = page["end"].as_str().unwrap();
         let older = house
             .get(
