@@ -71,7 +71,7 @@ class Converse(Person):
             "authentication": "login", "auto_login": True, "jid": f"{name}@{place.domain}", "password": self.password,
             "websocket_url": place.http.replace("http", "ws", 1).rstrip("/") + "/xmpp-websocket", "discover_connection_methods": False,
             "view_mode": "fullscreen", "assets_path": "/", "whitelisted_plugins": ["play"], "i18n": "en", "play_sounds": False,
-            "muc_domain": place.rooms_domain, "loglevel": "warn", "allow_message_retraction": "all", "theme": "default",
+            "muc_domain": place.rooms_domain, "loglevel": "warn", "allow_message_retraction": "all",
             "clear_cache_on_logout": True, **settings,
         }  # fmt: skip
         page = PAGE.format(settings=json.dumps(known)).encode()
@@ -98,32 +98,27 @@ class Converse(Person):
     def _connected(self) -> None:
         self.tab.wait_for_function("() => window.api?.connection?.connected?.()")
 
-    def _box(self, where: str) -> str:
-        """The conversation in the foreground; a room that it is not in is entered."""
+    def opens(self, where: str) -> None:
+        """The conversation comes to the foreground; a room that it is not in is entered."""
         jid = self.place.jid(where)
         open_it = "([jid, nick]) => window.api.rooms.open(jid, {nick, bring_to_foreground: true}, true).then(() => true)"
         if not where.startswith("#"):
             open_it = "([jid]) => window.api.chats.open(jid, {}, true).then(() => true)"
         self.tab.evaluate(open_it, [jid, self.name])
-        box = f'converse-chats [data-jid="{jid}"], converse-chats [jid="{jid}"]'
-        return box
 
     def joins(self, room: str) -> None:
-        self._box(room)
+        self.opens(room)
         self.tab.wait_for_function("jid => window.api.rooms.get(jid).then(room => room?.session?.get('connection_status') === 5)", arg=self.place.jid(room))
 
-    def _write(self, where: str):
-        self._box(where)
-        return self.tab.locator("textarea.chat-textarea:visible").first
-
     def says(self, where: str, text: str) -> Seen:
-        write = self._write(where)
+        self.opens(where)
+        write = self.tab.locator("textarea.chat-textarea:visible").first
         write.fill(text)
         write.press("Enter")
         return Seen("message", who=self.name, where=where, text=text)
 
     def sends_file(self, where: str, path: Path) -> None:
-        self._box(where)
+        self.opens(where)
         self.tab.locator("converse-chat-toolbar input[type=file]").first.set_input_files(str(path))
 
     def shows(self, text: str) -> None:
