@@ -8,6 +8,7 @@
 //!   │                 levels.rs who may what
 //!   ├── add.rs        what clients add without a word of core's
 //!   ├── sheet.rs      new links: the room's rules, hashes, signatures                (link.rs, key.rs)
+//!   ├── late.rs       history that came later, beside the chain
 //!   ├── state.rs      state events by type and key
 //!   ├── sight.rs      who sees what
 //!   └── render.rs     links as clients get them
@@ -16,6 +17,7 @@
 mod add;
 mod begin;
 mod key;
+mod late;
 pub mod levels;
 mod link;
 mod names;
@@ -31,6 +33,7 @@ mod state;
 mod wrote;
 
 pub use begin::write_new;
+pub use late::Late;
 pub use link::{Core, Link, Relates};
 pub use names::MEMBER;
 pub use render::STRIPPED;

@@ -9,6 +9,7 @@ use ruma::events::{
     AnyTimelineEvent, TimelineEventType as Type,
 };
 use ruma::serde::Raw;
+use sammen_core::event::Content;
 use sammen_core::{Outcome, Refusal};
 use serde_json::{Map, Value, json};
 
@@ -66,7 +67,12 @@ impl Rooms {
         Ok(events)
     }
 
-    fn whole(&self, room: &Room, link: &Link, sight: &Sight) -> Outcome<Map<String, Value>> {
+    pub(super) fn whole(
+        &self,
+        room: &Room,
+        link: &Link,
+        sight: &Sight,
+    ) -> Outcome<Map<String, Value>> {
         let mut event = self.event(room, link, Some(sight))?;
         event.insert("room_id".into(), room.id.as_str().into());
         Ok(event)
@@ -171,6 +177,13 @@ impl Rooms {
             because_event.insert("room_id".into(), room.id.as_str().into());
             unsigned.insert("redacted_because".into(), because_event.into());
         }
+        let empty = |content: &Value| content.as_object().is_some_and(Map::is_empty);
+        if redaction.is_none()
+            && event.get("content").is_some_and(empty)
+            && let Some(because) = self.erased(link)?
+        {
+            unsigned.insert("redacted_because".into(), because);
+        }
         if let Some(sight) = sight {
             let membership = sight.membership_at(link.ordinal).to_string();
             unsigned.insert("membership".into(), membership.into());
@@ -195,6 +208,29 @@ impl Rooms {
         }
         event.insert("unsigned".into(), unsigned.into());
         Ok(event)
+    }
+
+    /// What stands for a redaction where core erased something without an event that says so: it expired, or its author
+    /// has left for good.
+    fn erased(&self, link: &Link) -> Outcome<Option<Value>> {
+        let Some(core) = link.core.filter(|_| !link.is_state()) else {
+            return Ok(None);
+        };
+        let event = self.node.store().event(core.seq)?;
+        let Some(Content::Erased { by, at }) = event.as_deref().map(|event| &event.content) else {
+            return Ok(None);
+        };
+        let by = by
+            .as_ref()
+            .map_or_else(|| self.own_user(), |by| self.user(by));
+        Ok(Some(json!({
+            "type": "m.room.redaction",
+            "event_id": format!("$erased-{}", core.id),
+            "sender": by,
+            "origin_server_ts": at.0,
+            "redacts": link.id,
+            "content": { "redacts": link.id },
+        })))
     }
 
     /// An event without what is known about it.
@@ -312,7 +348,7 @@ impl Rooms {
     }
 }
 
-fn raw<T>(event: &Map<String, Value>) -> Outcome<Raw<T>> {
+pub(super) fn raw<T>(event: &Map<String, Value>) -> Outcome<Raw<T>> {
     Raw::new(event)
         .map(Raw::cast_unchecked)
         .map_err(|_| Refusal::TryLater)

@@ -8,13 +8,13 @@ use ruma::api::client::filter::{LazyLoadOptions, RoomEventFilter};
 use ruma::api::client::message::get_message_events::v3 as messages;
 use ruma::api::client::room::get_event_by_timestamp::v1 as by_time;
 use ruma::api::client::room::get_room_event::v3 as event;
-use ruma::events::AnyStateEvent;
+use ruma::events::{AnyStateEvent, AnyTimelineEvent};
 use ruma::serde::Raw;
 use sammen_core::Seq;
 use sammen_core::token::Token;
 
 use super::{Seen, seen};
-use crate::chain::{Direction, Link};
+use crate::chain::{Direction, Late, Link};
 use crate::extract::Ask;
 use crate::fault::{Answer, Fault};
 use crate::routes::Table;
@@ -94,6 +94,14 @@ fn read_page(
         from + 1..=to.unwrap_or(head)
     };
     let (links, last) = collect(matrix, here, range.clone(), back, limit, &request.filter)?;
+    let looked = match (&last, back) {
+        (Some(last), true) => last.ordinal..=*range.end(),
+        (Some(last), false) => *range.start()..=last.ordinal,
+        (None, _) => range,
+    };
+    let late = matrix
+        .rooms
+        .late(&here.room, *looked.start().max(&1)..=*looked.end())?;
     let mut response = messages::Response::new();
     response.start = match since {
         Some(from) => from,
@@ -110,7 +118,37 @@ fn read_page(
     });
     response.state = senders(matrix, here, &links, &request.filter)?;
     response.chunk = matrix.rooms.render_whole(&here.room, &links, &here.sight)?;
+    if !late.is_empty() {
+        response.chunk = among(matrix, here, (links, response.chunk), late, request)?;
+    }
     Ok(response)
+}
+
+/// Rendered links and what came later, each where it belongs.
+fn among(
+    matrix: &Matrix,
+    here: &Seen,
+    (links, chunk): (Vec<Arc<Link>>, Vec<Raw<AnyTimelineEvent>>),
+    late: Vec<Late>,
+    request: &messages::Request,
+) -> Answer<Vec<Raw<AnyTimelineEvent>>> {
+    let mut all = Vec::with_capacity(chunk.len() + late.len());
+    for (link, event) in links.iter().zip(chunk) {
+        all.push(((link.ordinal, 0), event));
+    }
+    for (n, late) in (1..).zip(&late) {
+        let event = matrix.rooms.render_late(&here.room, late, &here.sight)?;
+        if let Some(event) = event
+            && passes(matrix, &late.link, &request.filter)?
+        {
+            all.push(((late.behind, n), event));
+        }
+    }
+    all.sort_by_key(|(place, _): &((u64, usize), _)| *place);
+    if request.dir == ruma::api::Direction::Backward {
+        all.reverse();
+    }
+    Ok(all.into_iter().map(|(_, event)| event).collect())
 }
 
 /// Links, and the last one that was looked at, if there is more behind it.
@@ -269,7 +307,13 @@ async fn one(matrix: Arc<Matrix>, ask: Ask<event::Request>) -> Answer<event::Res
     matrix
         .read(move |matrix| {
             let nothing = || Fault::not_found("there is no such event here");
-            let link = here.room.event(&request.event_id)?.ok_or_else(nothing)?;
+            let Some(link) = here.room.event(&request.event_id)? else {
+                let rooms = &matrix.rooms;
+                let late = rooms.late_event(&here.room, &request.event_id)?;
+                let event =
+                    rooms.render_late(&here.room, &late.ok_or_else(nothing)?, &here.sight)?;
+                return Ok(event::Response::new(event.ok_or_else(nothing)?));
+            };
             let event = matrix
                 .rooms
                 .render_whole(&here.room, &[link], &here.sight)?;

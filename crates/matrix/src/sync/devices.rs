@@ -368,6 +368,10 @@ fn state(
         {
             joined.push(change.convo.id());
         }
+        // A role leaves nothing in the log that the room's chain is made of.
+        StateChange::Occupant(change) if change.kind == OccupantKind::Standing => {
+            matrix.rooms.note(change.convo.id(), None);
+        }
         StateChange::Read { .. } | StateChange::Contact { .. } => matrix.bells.ring(account),
         _ => {}
     }

@@ -10,6 +10,7 @@ mod every;
 mod house;
 mod keys;
 mod knock;
+mod late;
 mod media;
 mod oauth;
 mod others;

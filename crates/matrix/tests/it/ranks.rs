@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::chain::text;
 use crate::house::{House, address};
 use crate::rooms::V3;
+use crate::sync_rooms::{Client, kinds, only};
 use crate::verify;
 
 /// Sets somebody's level.
@@ -162,4 +163,39 @@ async fn who_may_speak_invite_and_set_the_topic_is_set_from_matrix() {
     let levels = house.get(&alice, &path).await;
     assert_eq!(levels["events"]["m.room.topic"], 0);
     verify::whole(&house, &room, 0).await;
+}
+
+#[tokio::test]
+async fn a_role_that_another_protocol_gives_is_heard_at_once() {
+    let house = House::new().await;
+    let town = house.town("alice", Settings::default()).await;
+    house.joins("bob", town).await;
+    let mut alice = Client::new(&house, "alice").await;
+    alice.sync(&house, 0).await;
+    let node = house.matrix.node.clone();
+    let give = async {
+        let set = node.write(move |tx| {
+            let (by, origin) = (Principal::Of(address("alice")), Origin::default());
+            rooms::set_role(
+                tx,
+                &by,
+                town,
+                &address("bob"),
+                Role::Moderator,
+                None,
+                &origin,
+            )
+        });
+        set.await.unwrap();
+    };
+    let hear = async {
+        loop {
+            let answer = alice.hears(&house, "join").await;
+            let heard = kinds(&only(&answer, "join").1["timeline"]["events"]);
+            if heard.iter().any(|kind| kind == "m.room.power_levels") {
+                return;
+            }
+        }
+    };
+    tokio::join!(hear, give);
 }
