@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import urllib.error
+import urllib.request
 import uuid
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -436,12 +439,30 @@ def test_files(scene):
 
 
 def test_what_is_revoked_ends_the_sessions_that_came_in_by_it():
-    """Within five seconds, on both protocols; nobody else is disturbed."""
+    """Within five seconds, on every protocol; nobody else is disturbed."""
     town = Town()
     try:
         asyncio.run(revokes(town))
     finally:
         town.stop()
+
+
+def matrix_token(town: Town, password: str) -> str:
+    """Signs in with a Matrix app."""
+    asked = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": password}
+    request = urllib.request.Request(f"{town.page}_matrix/client/v3/login", json.dumps(asked).encode(), method="POST")
+    with urllib.request.urlopen(request, context=town.tls(), timeout=20) as answer:
+        return json.load(answer)["access_token"]
+
+
+def matrix_knows(town: Town, token: str) -> int:
+    """The status with which the node answers that app."""
+    who = urllib.request.Request(f"{town.page}_matrix/client/v3/account/whoami", headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(who, context=town.tls(), timeout=20) as answer:
+            return answer.status
+    except urllib.error.HTTPError as why:
+        return why.code
 
 
 async def revokes(town: Town) -> None:
@@ -451,8 +472,16 @@ async def revokes(town: Town) -> None:
     mobile = Irc(town, "alice", phone["password"])
     for one in (desk, chat, pocket, mobile):
         await one.signs_in()
+    # A second app password may be called the same by its owner; it is another one.
+    again = town.runs("account", "app-password", "alice", "phone")
+    third = Xmpp(town, "alice", again["password"], "third")
+    await third.signs_in()
+    element, element_again = (matrix_token(town, word["password"]) for word in (phone, again))
+    assert [matrix_knows(town, token) for token in (element, element_again)] == [200, 200]
     town.runs("account", "app-password", "alice", "--remove", phone["id"])
     await asyncio.wait_for(asyncio.gather(pocket.gone.wait(), mobile.gone.wait()), 5)
+    assert [matrix_knows(town, token) for token in (element, element_again)] == [401, 200]
+    await third.asks("get", "<ping xmlns='urn:xmpp:ping'/>", town.domain)
     await desk.asks("get", "<ping xmlns='urn:xmpp:ping'/>", town.domain)
     await chat.asks("LUSERS")
     resumes = Xmpp(town, "alice")

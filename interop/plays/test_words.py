@@ -1,10 +1,16 @@
 """The translation table, what is said: each row from XMPP to IRC and back, in a room and directly."""
 
 import re
+import urllib.error
+import urllib.request
 
+import pytest
+
+from drivers.irssi import Irssi
 from drivers.person import words
 from drivers.rawirc import RawIrc
 from drivers.slix import Slixmpp
+from drivers.weechat import Weechat
 
 
 def test_message_has_one_id(talk):
@@ -40,6 +46,24 @@ def test_long_text(talk):
     else:
         talk.speaker.says(talk.to, near := long[:380])  # near the limit of a line
         talk.hears(near)
+
+
+@pytest.mark.parametrize("driver", [Weechat, Irssi], ids=lambda d: d.program)
+def test_a_very_long_message_leads_to_its_whole_text(node, cast, driver):
+    """3,000 lines are no flood on IRC, and nothing of them is lost, until they are taken back."""
+    alice, bob = cast(Slixmpp, node, "alice"), cast(driver, node, "bob")
+    for one in (alice, bob):
+        one.joins("#town")
+    poem = "\n".join([words("poem"), *(f"verse {n}" for n in range(2, 3001))])
+    alice.says("#town", poem)
+    told = bob.hears(re.compile("2750 more lines, for anyone with this link"), where="#town", who="alice")
+    url = re.search(r"https://\S+", told.text)[0]
+    with urllib.request.urlopen(url, context=node.tls(), timeout=20) as page:
+        assert page.read().decode() == poem
+    alice.retracts(alice.hears(poem, where="#town"))
+    bob.hears(re.compile("took back"), where="#town")
+    with pytest.raises(urllib.error.HTTPError, match="410"):
+        urllib.request.urlopen(url, context=node.tls(), timeout=20)
 
 
 def test_several_lines(talk):

@@ -82,6 +82,53 @@ impl Account {
     }
 }
 
+/// What lets somebody in besides the account's passphrase: an app password, a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct Credential {
+    /// Which one: never another one's, also where it is called the same.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+}
+
+impl Credential {
+    /// Whether both are the same. Devices that signed in before there were ids know the name only, which was nobody
+    /// else's at that time.
+    pub fn is(&self, other: &Self) -> bool {
+        let by_name = self.id == self.name || other.id == other.name;
+        self.id == other.id || by_name && self.name == other.name
+    }
+
+    /// Whether two sign-ins came in by the same; `None` is the passphrase.
+    pub fn same(one: Option<&Self>, other: Option<&Self>) -> bool {
+        match (one, other) {
+            (Some(one), Some(other)) => one.is(other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+}
+
+/// A [`Credential`] as it is stored, and as it was: the name alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Whole { id: String, name: String },
+    Name(String),
+}
+
+impl From<Written> for Credential {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Whole { id, name } => Self { id, name },
+            Written::Name(name) => Self {
+                id: name.clone(),
+                name,
+            },
+        }
+    }
+}
+
 /// What an account signs in from. It owns a cursor, the inbound counter and the idempotency keys; a session borrows them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
@@ -96,8 +143,8 @@ pub struct Device {
     pub key: String,
     /// What people call it.
     pub label: Option<String>,
-    /// Name of the app password it signed in with; `None` for the passphrase.
-    pub credential: Option<String>,
+    /// What it signed in with; `None` for the passphrase.
+    pub credential: Option<Credential>,
     /// Everything up to here reached it.
     pub cursor: Seq,
     /// What it sent that was handled durably (XEP-0198 `h`), modulo 2^32.
@@ -110,4 +157,27 @@ pub struct Device {
     pub created: Timestamp,
     /// Last seen.
     pub seen: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tx::{decode, encode};
+
+    #[test]
+    fn what_signs_in_is_known_by_its_id_and_by_its_name_where_it_was_stored_before_there_were_ids()
+    {
+        let new = |id: &str| Credential {
+            id: id.into(),
+            name: "phone".into(),
+        };
+        let (one, other) = (new("01"), new("02"));
+        let stored: Credential = decode(&encode(&one).unwrap()).unwrap();
+        assert_eq!(stored, one);
+        let old: Credential = decode(&encode(&"phone").unwrap()).unwrap();
+        assert!(one.is(&one) && !one.is(&other));
+        assert!(old.is(&one) && one.is(&old));
+        assert!(Credential::same(None, None) && Credential::same(Some(&one), Some(&stored)));
+        assert!(!Credential::same(None, Some(&one)) && !Credential::same(Some(&one), None));
+    }
 }

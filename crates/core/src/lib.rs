@@ -38,7 +38,7 @@ pub mod upkeep;
 pub mod words;
 mod writer;
 
-pub use account::{Account, Device, Switches};
+pub use account::{Account, Credential, Device, Switches};
 pub use address::{Address, AddressParts, Domain, Name, NetworkName, RoomName};
 pub use clock::{Clock, SystemClock};
 pub use conversation::{Conversation, ConversationKey, Home, Settings};

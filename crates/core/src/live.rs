@@ -31,7 +31,7 @@ pub struct Session {
     /// What tells it apart among the account's sessions (XMPP resource). Unique per account and protocol.
     pub label: Arc<str>,
     /// Name of the app password or certificate that it came in by; `None` for the passphrase.
-    pub credential: Option<String>,
+    pub credential: Option<crate::account::Credential>,
     /// Its queue.
     pub mailbox: Arc<Mailbox>,
     /// Presence, once it was set.

@@ -236,7 +236,7 @@ fn signed(exchange: &mut Exchange, success: &Success) -> Option<Signed> {
     Some(Signed {
         account: Address::new(&success.account).ok()?,
         device: exchange.device.take(),
-        credential: success.login.label().map(str::to_owned),
+        credential: success.login.credential(),
         stamp: Some(success.stamp),
     })
 }

@@ -48,8 +48,8 @@ pub(crate) struct Signed {
     pub account: Address,
     /// What the client calls the device.
     pub device: Option<String>,
-    /// The app password's or certificate's name.
-    pub credential: Option<String>,
+    /// With what; `None` for the passphrase.
+    pub credential: Option<sammen_core::Credential>,
     /// Of the credentials that it was proven against.
     pub stamp: Option<u64>,
 }

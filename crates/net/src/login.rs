@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sammen_core::{Address, Domain};
+use sammen_core::{Address, Credential, Domain};
 
 use crate::accounts::{Accounts, throttle_name};
 use crate::sasl::{Failure, Policy, Sasl, Step, Success, Wanted};
@@ -24,8 +24,8 @@ pub struct Logins {
 pub struct Proven {
     /// The account.
     pub account: Address,
-    /// The name of the app password; `None` for the passphrase.
-    pub credential: Option<String>,
+    /// With what; `None` for the passphrase.
+    pub credential: Option<Credential>,
     /// Of the credentials that it was proven against; `None` where nothing was shown but a device's token.
     pub stamp: Option<u64>,
 }
@@ -158,7 +158,7 @@ fn proven(success: &Success) -> Result<Proven, LoginRefused> {
     let account = Address::new(&success.account).map_err(|_| LoginRefused::TryLater)?;
     Ok(Proven {
         account,
-        credential: success.login.label().map(str::to_owned),
+        credential: success.login.credential(),
         stamp: Some(success.stamp),
     })
 }

@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sammen_core::{Device, DeviceId, Protocol, Timestamp};
+use sammen_core::ops::sessions;
+use sammen_core::tx::Tx;
+use sammen_core::{Credential, Device, DeviceId, Protocol, Timestamp};
 use sammen_net::accounts::AccountError;
-use sammen_net::credentials::{Credentials, Kind};
+use sammen_net::credentials::{Certificate, Credentials, Password};
 use sammen_net::tokens::KnownAgent;
 
 use crate::client::Client;
@@ -124,30 +126,30 @@ fn app(device: &Device, agent: Option<&KnownAgent>, now: Option<Timestamp>) -> E
 /// App passwords and certificates that no device of the list signed in with.
 fn unused(known: &Credentials, devices: &[Device]) -> Vec<Element> {
     let child = |name: &'static str| Element::new(ns::CAM, name);
-    let used = |name: &str| {
-        devices
-            .iter()
-            .any(|d| d.credential.as_deref() == Some(name))
+    let used = |credential: &Credential| {
+        let mut came_by = devices.iter().filter_map(|d| d.credential.as_ref());
+        came_by.any(|c| c.is(credential))
     };
-    let access = |name: &str, created_ms: u64, auth: Option<Element>| {
+    let access = |credential: Credential, created_ms: u64, auth: Option<Element>| {
+        let Credential { id, name } = credential;
         let created = Timestamp(i64::try_from(created_ms).unwrap_or(i64::MAX));
         child("client")
             .attr("connected", "false")
-            .attr("id", format!("access-{name}"))
+            .attr("id", format!("access-{id}"))
             .attr("type", "access")
             .child(child("first-seen").text(time::stamp(created)))
             .child(child("auth").children(auth))
             .child(child("permission").attr("status", "normal"))
             .child(child("user-agent").child(child("software").text(name)))
     };
-    let passwords = known.passwords().iter().filter_map(|p| match &p.kind {
-        Kind::App { name, .. } if !used(name) => {
-            Some(access(name, p.created_ms, Some(child("password"))))
-        }
-        _ => None,
+    let passwords = known.passwords().iter().filter_map(|p| {
+        let credential = p.credential().filter(|c| !used(c))?;
+        Some(access(credential, p.created_ms, Some(child("password"))))
     });
-    let certificates = known.certificates().iter().filter(|c| !used(&c.name));
-    let certificates = certificates.map(|c| access(&c.name, c.created_ms, None));
+    let certificates = known.certificates().iter().filter_map(|c| {
+        let credential = Some(c.credential()).filter(|c| !used(c))?;
+        Some(access(credential, c.created_ms, None))
+    });
     passwords.chain(certificates).collect()
 }
 
@@ -155,40 +157,58 @@ fn revoke(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
     Box::pin(async move {
         let id = iq.get("id").unwrap_or_default();
         let devices = devices(&client).await?;
-        let name = if let Some(name) = id.strip_prefix("access-") {
-            Some(name.to_owned())
+        let known = credentials(&client).await?;
+        let all = known.iter().flat_map(everything);
+        let which = if let Some(id) = id.strip_prefix("access-") {
+            let found = all.into_iter().find(|c| c.id == id);
+            Some(found.ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?)
         } else {
             let device = devices.iter().find(|d| format!("device-{}", d.id) == id);
             let device = device.ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?;
             device.credential.clone()
         };
-        let own = client.device.credential.as_deref();
-        if own.is_some() && own != name.as_deref() {
+        let own = client.device.credential.as_ref();
+        if own.is_some() && !Credential::same(own, which.as_ref()) {
             let why = "Sign in with the passphrase of the account for that.";
             return Err(StanzaError::new(Condition::Forbidden).with_text(why));
         }
-        let Some(name) = name else {
+        let Some(which) = which else {
             // §3.2: it knows the passphrase.
             let app = Element::new(ns::CAM, "password-reset-required");
             return Err(StanzaError::new(Condition::ServiceUnavailable).with_app(app));
         };
-        if !take_away(&client, name.clone()).await? {
-            return Err(Condition::ItemNotFound.into());
+        if !take_away(&client, which).await? {
+            // A token of the API is the device itself.
+            let device = devices.iter().find(|d| format!("device-{}", d.id) == id);
+            let device = device
+                .ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?
+                .id;
+            let account = client.account.clone();
+            let forget = move |tx: &mut Tx<'_>| sessions::forget_device(tx, &account, device);
+            client.node.write(forget).await?;
         }
         tracing::info!(protocol = "xmpp", account = %client.account, "{} took an app's access away", client.account);
         Ok(None)
     })
 }
 
-/// Takes what is called so away: app passwords and certificates; false where there is none. Tokens die with it.
-async fn take_away(client: &Client, name: String) -> Result<bool, StanzaError> {
+/// All that lets somebody in besides the passphrase.
+fn everything(known: &Credentials) -> Vec<Credential> {
+    let passwords = known.passwords().iter().filter_map(Password::credential);
+    let certificates = known.certificates().iter().map(Certificate::credential);
+    passwords.chain(certificates).collect()
+}
+
+/// Takes an app password or certificate away; false where it is gone. Tokens die with it.
+async fn take_away(client: &Client, which: Credential) -> Result<bool, StanzaError> {
     let accounts = &client.server.accounts;
     let changed = accounts.change(&client.account, move |credentials| {
         let rng = &mut rand::rng();
-        let named = |kind: &Kind| matches!(kind, Kind::App { name: n, .. } if *n == name);
-        let passwords = credentials.passwords().iter().filter(|p| named(&p.kind));
+        let passwords = credentials.passwords().iter();
+        let passwords = passwords.filter(|p| p.credential().is_some_and(|c| c.is(&which)));
         let passwords: Vec<_> = passwords.map(|p| p.id).collect();
-        let certificates = credentials.certificates().iter().filter(|c| c.name == name);
+        let certificates = credentials.certificates().iter();
+        let certificates = certificates.filter(|c| c.credential().is(&which));
         let certificates: Vec<[u8; 32]> = certificates
             .filter_map(|c| c.fingerprint.as_slice().try_into().ok())
             .collect();

@@ -73,8 +73,9 @@ pub async fn note(client: &Arc<Client>, presence: &Element) {
     let (Some(node), Some(ver)) = (c.get("node"), c.get_str("ver").cloned()) else {
         return;
     };
-    // Other hashes are not checked here, so they are asked for by each client.
-    let checked = c.get("hash") == Some("sha-1");
+    // Other hashes are not checked here, so they are asked for by each client. One can't be taken for the other: they
+    // differ in length.
+    let checked = c.get("hash").and_then(Algorithm::named).is_some();
     if let Some(caps) = client
         .server
         .shared::<Known>()
@@ -118,7 +119,8 @@ pub async fn answer(client: &Arc<Client>, el: &Element) {
         features: features.take(MOST).cloned().collect(),
     });
     // §5.4: a hash that does not fit poisons nothing; the client is believed for itself alone.
-    if !ver.is_empty() && hash(query).as_deref() == Some(ver.as_str()) {
+    let fits = |with| hash(query, with).as_deref() == Some(ver.as_str());
+    if !ver.is_empty() && Algorithm::ALL.into_iter().any(fits) {
         client.server.shared::<Known>().put(ver, caps.clone());
     }
     learned(client, caps).await;
@@ -140,8 +142,29 @@ async fn learned(client: &Arc<Client>, caps: Arc<Caps>) {
     }
 }
 
+/// What hashes are made with (§5.1, by the names of RFC 3174 and the IANA registry).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// What nearly every client announces.
+    Sha1,
+    /// The other one that is in use.
+    Sha256,
+}
+
+impl Algorithm {
+    const ALL: [Self; 2] = [Self::Sha1, Self::Sha256];
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "sha-1" => Some(Self::Sha1),
+            "sha-256" => Some(Self::Sha256),
+            _ => None,
+        }
+    }
+}
+
 /// §5.1: the hash of an answer; `None` where it is ill-formed (§5.4: the same identity, feature or form twice).
-pub fn hash(query: &Element) -> Option<String> {
+pub fn hash(query: &Element, with: Algorithm) -> Option<String> {
     let mut text = String::new();
     let mut identities: Vec<String> = query
         .all("identity", ns::DISCO_INFO)
@@ -202,7 +225,11 @@ pub fn hash(query: &Element) -> Option<String> {
             }
         }
     }
-    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    let with = match with {
+        Algorithm::Sha1 => &ring::digest::SHA1_FOR_LEGACY_USE_ONLY,
+        Algorithm::Sha256 => &ring::digest::SHA256,
+    };
+    let digest = ring::digest::digest(with, text.as_bytes());
     Some(STANDARD.encode(digest))
 }
 
@@ -236,10 +263,11 @@ mod tests {
             .child(identity)
             .children(features);
         assert_eq!(
-            hash(&query).as_deref(),
+            hash(&query, Algorithm::Sha1).as_deref(),
             Some("QgayPKawpkPSDYmwT/WM94uAlu0=")
         );
+        assert_eq!(hash(&query, Algorithm::Sha256).map(|h| h.len()), Some(44));
         query.push(Element::new(ns::DISCO_INFO, "feature").attr("var", ns::MUC));
-        assert_eq!(hash(&query), None);
+        assert_eq!(hash(&query, Algorithm::Sha1), None);
     }
 }

@@ -398,7 +398,7 @@ fn typed(client: &Client, who: &sammen_core::Address, typing: Typing) {
 fn signed_in(client: &Client, device: &Device) {
     let what = device.label.as_deref().unwrap_or("without a name");
     let with = match &device.credential {
-        Some(credential) => format!("the app password {credential:?}"),
+        Some(credential) => format!("the app password {:?}", credential.name),
         None => "your passphrase".to_owned(),
     };
     let protocol = device.protocol.name();

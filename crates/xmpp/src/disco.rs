@@ -122,8 +122,9 @@ fn whole(server: &Server, at: Where, node: Option<&str>) -> Element {
 /// XEP-0115 §6.3: what the node can do, as a stream feature, so that apps that know it need not ask.
 pub fn server_caps(server: &Server) -> Element {
     let known = server.shared::<OnceLock<String>>();
-    let ver =
-        known.get_or_init(|| caps::hash(&whole(server, Where::Server, None)).unwrap_or_default());
+    let ver = known.get_or_init(|| {
+        caps::hash(&whole(server, Where::Server, None), caps::Algorithm::Sha1).unwrap_or_default()
+    });
     Element::new(ns::CAPS, "c")
         .attr("hash", "sha-1")
         .attr("node", NODE)
@@ -256,7 +257,7 @@ pub fn node_info(node: Option<&str>) -> Element {
 /// `<c/>` for it.
 pub fn node_caps() -> Element {
     static VER: LazyLock<String> =
-        LazyLock::new(|| caps::hash(&node_info(None)).unwrap_or_default());
+        LazyLock::new(|| caps::hash(&node_info(None), caps::Algorithm::Sha1).unwrap_or_default());
     Element::new(ns::CAPS, "c")
         .attr("hash", "sha-1")
         .attr("node", NODE)

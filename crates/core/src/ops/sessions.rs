@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
-use crate::account::Device;
+use crate::account::{Credential, Device};
 use crate::address::Address;
 use crate::event::Protocol;
 use crate::ids::{DeviceId, Seq, SessionId};
@@ -32,8 +32,8 @@ pub struct SignIn {
     pub device: Option<String>,
     /// What people call the device.
     pub device_label: Option<String>,
-    /// Name of the app password, `None` for the passphrase.
-    pub credential: Option<String>,
+    /// With what; `None` for the passphrase.
+    pub credential: Option<Credential>,
     /// The stamp of the credentials that the proof was checked against; where the account's is another one by now, the
     /// proof may be worth nothing any more. `None` where nothing was proven (guests, plays).
     pub stamp: Option<u64>,
@@ -339,7 +339,7 @@ pub fn end(tx: &mut Tx<'_>, session: SessionId, why: CloseReason) {
 }
 
 /// What an account signs in with changed: from now on only proofs against `stamp` are good, and what came in by one of
-/// `revoked` (names as in [`SignIn::credential`]) ends, but for the device that asked for the change.
+/// `revoked` (as in [`SignIn::credential`]) ends, but for the device that asked for the change.
 ///
 /// # Errors
 /// When the account is gone.
@@ -347,7 +347,7 @@ pub fn credentials_changed(
     tx: &mut Tx<'_>,
     account: &Address,
     stamp: u64,
-    revoked: Vec<Option<String>>,
+    revoked: Vec<Option<Credential>>,
     kept: Option<DeviceId>,
 ) -> Outcome<()> {
     let known = tx.account(account)?.ok_or(Refusal::NotFound)?;
@@ -362,16 +362,25 @@ pub fn credentials_changed(
     let mut changed = (*known).clone();
     changed.stamp = Some(stamp);
     tx.put_account(changed);
+    let is_revoked = |came_by: &Option<Credential>| {
+        let came_by = came_by.as_ref();
+        revoked
+            .iter()
+            .any(|gone| Credential::same(gone.as_ref(), came_by))
+    };
     for device in devices {
-        if Some(device.id) != kept && revoked.contains(&device.credential) {
+        if Some(device.id) != kept && is_revoked(&device.credential) {
             tx.remove_device(&device);
         }
     }
     let account = account.clone();
     tx.after(move |live| {
-        let theirs = live.sessions_of(&account).iter();
-        for session in theirs.filter(|s| Some(s.device) != kept && revoked.contains(&s.credential))
-        {
+        let gone = |s: &&Arc<Session>| {
+            let came_by = s.credential.as_ref();
+            let mut all = revoked.iter();
+            Some(s.device) != kept && all.any(|gone| Credential::same(gone.as_ref(), came_by))
+        };
+        for session in live.sessions_of(&account).iter().filter(gone) {
             let why = CloseReason::SignedOut;
             session.mailbox.push(Delivery::Closed(why));
         }

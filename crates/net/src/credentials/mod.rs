@@ -10,6 +10,7 @@ mod moved;
 use std::fmt;
 
 use rand::{CryptoRng, Rng};
+use sammen_core::Credential;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -52,6 +53,16 @@ impl fmt::Debug for Password {
     }
 }
 
+impl Password {
+    /// What sessions are known by that came in by it; `None` for the passphrase.
+    pub fn credential(&self) -> Option<Credential> {
+        self.kind.label().map(|name| Credential {
+            id: self.id.to_string(),
+            name: name.to_owned(),
+        })
+    }
+}
+
 /// A client certificate that may sign in with EXTERNAL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +76,17 @@ pub struct Certificate {
     pub scopes: Scopes,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: u64,
+}
+
+impl Certificate {
+    /// What sessions are known by that came in by it.
+    pub fn credential(&self) -> Credential {
+        let print = self.fingerprint.iter().map(|b| format!("{b:02x}"));
+        Credential {
+            id: print.collect(),
+            name: self.name.clone(),
+        }
+    }
 }
 
 /// Why credentials were not changed.
@@ -195,8 +217,8 @@ impl Credentials {
         Ok((id, clear))
     }
 
-    /// The name, or with a number behind it where another app password or certificate has it already: what came in by one
-    /// is known by its name, and ends with it alone.
+    /// The name, or with a number behind it where another app password or certificate has it already: people tell them apart
+    /// by it.
     fn free_name(&self, name: &str) -> String {
         let taken = |name: &str| {
             let mut labels = self.passwords.iter().filter_map(|p| p.kind.label());
@@ -267,18 +289,18 @@ impl Credentials {
         removed
     }
 
-    /// What let somebody in before and does no longer, by the label of its logins ([`Kind::label`]).
-    pub fn revoked_since(&self, before: &Self) -> Vec<Option<String>> {
+    /// What let somebody in before and does no longer; `None` is the passphrase.
+    pub fn revoked_since(&self, before: &Self) -> Vec<Option<Credential>> {
         let still = |old: &Password| {
             let now = self.password(old.id);
             now.is_some_and(|p| p.verifiers.agree(&old.verifiers) && p.kind == old.kind)
         };
         let passwords = before.passwords.iter().filter(|p| !still(p));
-        let passwords = passwords.map(|p| p.kind.label().map(str::to_owned));
+        let passwords = passwords.map(Password::credential);
         let gone = before.certificates.iter();
         let gone = gone.filter(|c| self.certificate(&c.fingerprint).is_none());
         passwords
-            .chain(gone.map(|c| Some(c.name.clone())))
+            .chain(gone.map(|c| Some(c.credential())))
             .collect()
     }
 

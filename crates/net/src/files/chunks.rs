@@ -4,7 +4,7 @@
 use super::exif::{StripPrefixMut as _, blank_exif, names_gps};
 
 /// The longest chunk that is looked into; a longer one of those that can tell a place becomes zeros.
-const MOST: usize = 1 << 20;
+pub const MOST: usize = 1 << 20;
 /// What is held at most of a file.
 pub const LONGEST: usize = MOST + 16;
 /// What a chunk is called whose content went: ancillary, private, safe to copy (PNG §5.4).

@@ -1,11 +1,12 @@
-//! Where a picture was taken is nobody's business: GPS data in JPEG, PNG and WebP files is blanked on the way in.
+//! Where a picture was taken is nobody's business: GPS data in JPEG, PNG, WebP, HEIC and AVIF files is blanked on the way in.
 //!
-//! A walk over the file's segments (ITU T.81 Annex B) or chunks (`chunks.rs`), one in memory at a time. Nothing moves and
+//! A walk over the file's segments (ITU T.81 Annex B), chunks (`chunks.rs`) or boxes (`heif.rs`), one in memory at a time. Nothing moves and
 //! the size stays: in Exif (CIPA DC-008) the GPS directory and what it points to become zeros; XMP that names GPS
 //! properties becomes spaces. Everything else, orientation included, stays as it is. What is none of these passes
 //! unchanged, as does what can't be walked.
 
 use super::chunks::{self, Chunks, Kind, Step};
+use super::heif::{self, Heif};
 
 /// The longest segment that there can be.
 const SEGMENT: usize = 2 + 65_535;
@@ -21,6 +22,8 @@ enum State {
     Segments,
     /// A PNG or WebP file.
     Chunks(Chunks),
+    /// A HEIF file.
+    Heif(Heif),
     /// Passes through.
     Through,
 }
@@ -51,13 +54,22 @@ impl Blanking {
         let mut at = 0;
         loop {
             let rest = self.held.get_mut(at..).unwrap_or_default();
-            if let State::Chunks(chunks) = &mut self.state {
-                match chunks.step(rest) {
-                    Step::Done(n) => at += n,
-                    Step::More => break,
-                    Step::Through => self.state = State::Through,
+            let step = match &mut self.state {
+                State::Chunks(chunks) => Some(chunks.step(rest)),
+                State::Heif(heif) => Some(heif.step(rest)),
+                _ => None,
+            };
+            match step {
+                Some(Step::Done(n)) => {
+                    at += n;
+                    continue;
                 }
-                continue;
+                Some(Step::More) => break,
+                Some(Step::Through) => {
+                    self.state = State::Through;
+                    continue;
+                }
+                None => {}
             }
             match self.state {
                 State::Start => match rest {
@@ -71,7 +83,8 @@ impl Blanking {
                             at += begins;
                             self.state = State::Chunks(Chunks::new(kind));
                         }
-                        None if Kind::may_be(head) => break,
+                        None if heif::begins(head) => self.state = State::Heif(Heif::default()),
+                        None if Kind::may_be(head) || heif::may_begin(head) => break,
                         None => self.state = State::Through,
                     },
                 },
@@ -99,7 +112,7 @@ impl Blanking {
                     [] | [0xFF] | [0xFF, _] | [0xFF, _, _] => break,
                     _ => self.state = State::Through,
                 },
-                State::Through | State::Chunks(_) => {
+                State::Through | State::Chunks(_) | State::Heif(_) => {
                     at = self.held.len();
                     break;
                 }

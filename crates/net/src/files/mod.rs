@@ -12,6 +12,7 @@ pub mod disposition;
 pub mod exif;
 mod get;
 pub mod headers;
+mod heif;
 mod range;
 mod receive;
 mod retention;

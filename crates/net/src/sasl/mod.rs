@@ -26,6 +26,7 @@ mod token;
 use std::sync::Arc;
 
 use rand::{CryptoRng, Rng};
+use sammen_core::Credential;
 
 pub use channel::Channel;
 pub use check::{Checked, PasswordCheck, PasswordChecker};
@@ -136,17 +137,19 @@ pub enum Wanted {
 pub enum Login {
     /// A password; whether it was the passphrase or which app password.
     Password(PasswordId, Kind),
-    /// A client certificate, by the name its owner gave it.
-    Certificate(String),
+    /// A client certificate.
+    Certificate(Credential),
 }
 
 impl Login {
-    /// The name of the app password or certificate; `None` for the passphrase. What sessions are known by that came in
-    /// by it.
-    pub fn label(&self) -> Option<&str> {
+    /// What sessions are known by that come in by it; `None` for the passphrase.
+    pub fn credential(&self) -> Option<Credential> {
         match self {
-            Self::Password(_, kind) => kind.label(),
-            Self::Certificate(name) => Some(name),
+            Self::Password(id, kind) => kind.label().map(|name| Credential {
+                id: id.to_string(),
+                name: name.to_owned(),
+            }),
+            Self::Certificate(credential) => Some(credential.clone()),
         }
     }
 
@@ -418,7 +421,7 @@ impl Sasl {
                 let fingerprint = self.channel.certificate.as_ref();
                 match fingerprint.and_then(|print| found.credentials.certificate(print)) {
                     Some(certificate) => (
-                        Login::Certificate(certificate.name.clone()),
+                        Login::Certificate(certificate.credential()),
                         &certificate.scopes,
                     ),
                     None => return self.fail(Failure::UnknownCertificate),

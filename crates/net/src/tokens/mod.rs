@@ -98,9 +98,9 @@ impl Source {
                 id: *id,
                 created_ms: p.created_ms,
             }),
-            Login::Certificate(name) => {
+            Login::Certificate(shown) => {
                 let mut known = credentials.certificates().iter();
-                let certificate = known.find(|c| c.name == *name)?;
+                let certificate = known.find(|c| c.credential() == *shown)?;
                 Some(Self::Certificate {
                     fingerprint: certificate.fingerprint.clone(),
                 })
@@ -123,7 +123,7 @@ impl Source {
             Self::Certificate { fingerprint } => credentials
                 .certificate(fingerprint)
                 .filter(|c| c.scopes.allow(scope))
-                .map(|c| Login::Certificate(c.name.clone())),
+                .map(|c| Login::Certificate(c.credential())),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Plays between clients and what `sammen-net` offers them, over loopback.
 
+mod accounts;
 mod client;
 mod full_disk;
 mod http;

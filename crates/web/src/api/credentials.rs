@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::Method;
 use sammen_core::ops::sessions;
-use sammen_core::{Address, DeviceId, Refusal};
+use sammen_core::{Address, DeviceId};
 use sammen_net::credentials::{Credentials, Kind, Password, PasswordId, Scopes};
 use sammen_net::{Peer, Secret};
 
@@ -168,35 +168,13 @@ async fn remove(
         .filter(|id| *id != PasswordId::PASSPHRASE)
         .ok_or_else(Problem::not_found)?;
     let known = web.accounts.credentials(caller.address()).await?;
-    let named = known
-        .as_ref()
-        .and_then(|c| c.password(id))
-        .and_then(shown)
-        .ok_or_else(Problem::not_found)?;
+    let there = known.as_ref().and_then(|c| c.password(id));
+    there.and_then(shown).ok_or_else(Problem::not_found)?;
     web.accounts
         .change(caller.address(), move |c| {
             c.remove_password(id, &mut rand::rng());
             Ok(())
         })
         .await?;
-    sign_out_with(&web, caller.address(), named.name).await?;
     Ok(Done)
-}
-
-/// Signs out what signed in with an app password of this name.
-async fn sign_out_with(web: &Arc<Web>, account: &Address, name: String) -> Answer<()> {
-    let (of, node) = (account.clone(), web.node.clone());
-    web.node
-        .write(move |tx| {
-            let devices = node.store().devices(&of).map_err(Refusal::from)?;
-            let with = devices
-                .iter()
-                .filter(|d| d.credential.as_deref() == Some(&name));
-            for device in with {
-                sessions::forget_device(tx, &of, device.id)?;
-            }
-            Ok(())
-        })
-        .await?;
-    Ok(())
 }

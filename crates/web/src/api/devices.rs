@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Method;
 use sammen_core::ops::sessions;
-use sammen_core::{Device, DeviceId, Protocol, Refusal};
+use sammen_core::{Credential, Device, DeviceId, Protocol, Refusal};
 
 use crate::auth::{Caller, Kind, Need, token};
 use crate::extract::{Ask, Created, Done, Json, Place};
@@ -81,7 +81,7 @@ pub(crate) fn shown(web: &Web, device: &Device, current: Option<DeviceId>) -> t:
         id: device.id.to_string(),
         label: device.label.clone(),
         protocol: device.protocol.name().to_owned(),
-        credential: device.credential.clone(),
+        credential: device.credential.as_ref().map(|c| c.name.clone()),
         created: device.created.0,
         seen: device.seen.0,
         current: current == Some(device.id),
@@ -161,9 +161,13 @@ pub(crate) async fn mint(
             "an account has at most 32 tokens: take one back first",
         ));
     }
+    // A token is a credential of its own, whatever it is called: what an app password of the same name let in is not its.
+    let own = Credential {
+        id: format!("token-{:032x}", web.node.clock().random()),
+        name: name.to_owned(),
+    };
     let label = Some(name.to_owned());
-    let (secret, device) =
-        token::mint(web, account, Kind::Token, label.clone(), label, None).await?;
+    let (secret, device) = token::mint(web, account, Kind::Token, label, Some(own), None).await?;
     Ok(t::NewToken {
         token: shown(web, &device, None),
         secret: secret.expose().to_owned(),

@@ -86,7 +86,7 @@ pub(super) async fn begin(
     web: &Arc<Web>,
     account: &sammen_core::Address,
     label: Option<String>,
-    credential: Option<String>,
+    credential: Option<sammen_core::Credential>,
     stamp: Option<u64>,
 ) -> Answer<Response> {
     let label = label.map(|l| l.chars().filter(|c| !c.is_control()).take(64).collect());

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore as _;
 use sammen_core::ops::sessions;
-use sammen_core::{Address, Device, DeviceId, Protocol, ops};
+use sammen_core::{Address, Credential, Device, DeviceId, Protocol, ops};
 use sammen_net::Secret;
 use subtle::ConstantTimeEq as _;
 
@@ -71,7 +71,7 @@ pub async fn mint(
     account: &Address,
     kind: Kind,
     label: Option<String>,
-    credential: Option<String>,
+    credential: Option<Credential>,
     stamp: Option<u64>,
 ) -> Answer<(Secret, Arc<Device>)> {
     let mut secret = [0; 32];

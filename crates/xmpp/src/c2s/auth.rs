@@ -90,7 +90,7 @@ fn succeeded(stream: &mut Negotiation, success: &Success) -> Option<Proven> {
     stream.send(&answer);
     Some(Proven {
         account,
-        credential: success.login.label().map(str::to_owned),
+        credential: success.login.credential(),
         stamp: success.stamp,
         agent: None,
     })

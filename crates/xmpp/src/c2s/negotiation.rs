@@ -54,8 +54,8 @@ pub enum Step {
 pub struct Proven {
     /// The account.
     pub account: Address,
-    /// Name of the app password or certificate; `None` for the passphrase.
-    pub credential: Option<String>,
+    /// With what; `None` for the passphrase.
+    pub credential: Option<sammen_core::Credential>,
     /// What the app said of itself (XEP-0388); it is known by that.
     pub agent: Option<Agent>,
     /// Of the credentials that it was proven against.

@@ -222,7 +222,7 @@ impl Sasl2 {
         let request = std::mem::take(&mut self.request);
         let proven = Proven {
             account: proved.account.clone(),
-            credential: proved.login.label().map(str::to_owned),
+            credential: proved.login.credential(),
             stamp: proved.stamp,
             agent: request.agent.clone(),
         };
