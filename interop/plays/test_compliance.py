@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from conftest import befriend
 
+from drivers.component import Component
 from drivers.person import words
+from drivers.programs import free_ports
 from drivers.served import Served
 from drivers.slix import Refused, Slixmpp
 from drivers.xmppjs import XmppJs
@@ -43,7 +45,13 @@ class Town:
 
     def __init__(self):
         calls = '[calls]\nservers = [{ type = "stun", host = "127.0.0.1", port = 3478, transport = "udp" }]'
-        self.node = Served(calls, sections={"xmpp": 'abuse_addresses = ["mailto:abuse@localhost"]'})
+        (door,) = free_ports(1)
+        components = (
+            f'components = {{ listen = [{{ address = "127.0.0.1:{door}", security = "plain" }}], '
+            'known = { "echo.localhost" = { secret = "component-secret" } } }'
+        )
+        self.node = Served(calls, sections={"xmpp": f'abuse_addresses = ["mailto:abuse@localhost"]\n{components}'})
+        self.node.components = door
         self.node.runs("room", "create", "town")
         self.people = []
         befriend(self.node, "alice", "bob")
@@ -162,9 +170,26 @@ def caps(town):
     assert base64.b64encode(hashlib.sha1(text.encode()).digest()).decode() == ver
 
 
-@line("Core", "server extensibility", "XEP-0114, 0225, 0355, 0356", missing="components are being built")
+@line("Core", "server extensibility", "XEP-0114")
 def components(town):
-    assert getattr(town.node, "components", None), "no door for components"
+    """Both ways, presence too; what is sent while it is away waits."""
+    echo = Component(town.node, "echo.localhost", "component-secret")
+    assert "echo.localhost" in town.items()
+    town.alice.says("bot@echo.localhost", text := words("hello"))
+    town.alice.hears(f"you said {text}", who="bot@echo.localhost")
+    town.alice.sends("<presence to='bot@echo.localhost' type='subscribe'/>")
+    town.alice.sees("subscribed", who="bot@echo.localhost")
+    # It speaks for itself alone.
+    echo.sends("<message from='bob@localhost' to='alice@localhost'><body>forged</body></message>")
+    echo.is_sent_away()
+    town.alice.says("bot@echo.localhost", text := words("while you were away"))
+    with pytest.raises(Refused, match="service-unavailable"):
+        town.alice.asks("get", "<ping xmlns='urn:xmpp:ping'/>", "echo.localhost")
+    assert not Component(town.node, "echo.localhost", "wrong", waits=False).is_in(5)
+    echo = Component(town.node, "echo.localhost", "component-secret")
+    town.alice.hears(f"you said {text}", who="bot@echo.localhost")
+    assert not town.alice.find("message", text="forged")
+    echo.ends()
 
 
 @line("Core", "event publishing", "XEP-0163")

@@ -142,6 +142,39 @@ def test_our_people_are_in_their_room(pair, ours, theirs):
     bob.hears(text, where="#square", who="alice")
 
 
+def mediated(person, room: str, whom: str, why: str) -> None:
+    """An invitation by way of a room."""
+    person.sends(
+        f"<message xmlns='jabber:client' to='{room}'><x xmlns='http://jabber.org/protocol/muc#user'>"
+        f"<invite to='{whom}'><reason>{why}</reason></invite></x></message>"
+    )
+
+
+def test_invitations_go_across(pair, ours, theirs, cast):
+    alice, bob, me, you = pair
+    den, square = f"den@{ours.rooms_domain}", f"square@{theirs.rooms_domain}"
+    # Into a closed room of ours: the invitation opens it.
+    alice.makes_room("#den", roomconfig_membersonly="1")
+    with pytest.raises(AssertionError):
+        bob.joins(den, timeout=5)
+    mediated(alice, den, you, why := words("come in"))
+    bob.sees("invite", text=why)
+    bob.joins(den)
+    alice.says("#den", text := words("welcome"))
+    bob.hears(text, where=den)
+    # Into a room of theirs, by the room, while she is not there.
+    bob.joins("#square")
+    bob.asks("set", OPEN, square)
+    alice.ends()
+    mediated(bob, square, me, why := words("come to us"))
+    again = cast(Slixmpp, ours, "alice", "again")
+    again.sees("invite", text=why, timeout=60)
+    again.joins(square)
+    # And directly (XEP-0249).
+    bob.sends(f"<message xmlns='jabber:client' to='{me}'><x xmlns='jabber:x:conference' jid='{square}' reason='{(why := words('now'))}'/></message>")
+    again.sees("invite", text=why)
+
+
 def test_secrets_and_faces_go_across(ours, theirs, cast):
     """OMEMO's device lists and bundles, and avatars, are found on the other server, and told of."""
     alice, bob = cast(SlixmppOmemo, ours, "alice"), cast(SlixmppOmemo, theirs, "bob")

@@ -12,10 +12,12 @@ use crate::federation::{self, S2s, To};
 use crate::suggest;
 
 mod calls;
+mod components;
 pub mod fetch;
 mod matrix;
 
 pub use calls::{CallServer, Calls};
+pub use components::Components;
 pub use fetch::Fetch;
 pub use matrix::Matrix;
 
@@ -168,6 +170,8 @@ pub struct Xmpp {
     pub s2s: S2s,
     /// Where domains are, instead of what DNS says.
     pub routes: std::collections::BTreeMap<Domain, To>,
+    /// Programs that serve domains of their own (XEP-0114).
+    pub components: Components,
 }
 
 /// IRC.
@@ -306,6 +310,7 @@ impl Default for Xmpp {
             abuse_addresses: Vec::new(),
             admin_addresses: Vec::new(),
             s2s: S2s::default(),
+            components: Components::default(),
             routes: Default::default(),
         }
     }
@@ -469,10 +474,14 @@ impl Config {
         let everyone = [
             ("xmpp", &self.xmpp.listen),
             ("xmpp.s2s", &self.xmpp.s2s.listen),
+            ("xmpp.components", &self.xmpp.components.listen),
             ("irc", &self.irc.listen),
             ("http", &self.http.listen),
         ];
         federation::verify(&self.xmpp)?;
+        self.xmpp
+            .components
+            .verify(&self.domain, self.xmpp.s2s.enabled)?;
         for (section, listen) in everyone {
             for one in listen {
                 if one.security == Security::Plain
@@ -513,6 +522,10 @@ impl Config {
             (
                 self.xmpp.s2s.listen == new.xmpp.s2s.listen,
                 "xmpp.s2s.listen",
+            ),
+            (
+                self.xmpp.components.listen == new.xmpp.components.listen,
+                "xmpp.components.listen",
             ),
             (self.irc.listen == new.irc.listen, "irc.listen"),
             (self.matrix == new.matrix, "matrix"),

@@ -144,7 +144,9 @@ pub fn build(xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<Option<Arc<Federation>>> 
     if !xmpp.s2s.enabled {
         return Ok(None);
     }
-    Ok(Some(Federation::new(settings(&xmpp.s2s), ways(xmpp, tls)?)))
+    let federation = Federation::new(settings(&xmpp.s2s), ways(xmpp, tls)?);
+    federation.set_components(xmpp.components.secrets()?);
+    Ok(Some(federation))
 }
 
 /// Takes in what changed.
@@ -152,7 +154,9 @@ pub fn build(xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<Option<Arc<Federation>>> 
 /// # Errors
 /// When an authority can't be read; then nothing changes.
 pub fn reload(federation: &Federation, xmpp: &Xmpp, tls: &Tls) -> anyhow::Result<()> {
+    let components = xmpp.components.secrets()?;
     federation.reconfigure(settings(&xmpp.s2s), ways(xmpp, tls)?);
+    federation.set_components(components);
     Ok(())
 }
 

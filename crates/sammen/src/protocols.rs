@@ -78,6 +78,17 @@ impl Protocols {
         Box::new(move |connection| Box::pin(sammen_xmpp::s2s::serve(server.clone(), connection)))
     }
 
+    /// Serves a connection of a component.
+    pub fn component_handler(&self) -> Handler {
+        let server = self.xmpp.clone();
+        Box::new(move |connection| {
+            Box::pin(sammen_xmpp::s2s::component::serve(
+                server.clone(),
+                connection,
+            ))
+        })
+    }
+
     /// Serves an IRC connection.
     pub fn irc_handler(&self) -> Handler {
         let server = self.irc.clone();

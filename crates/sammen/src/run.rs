@@ -215,6 +215,7 @@ fn own_names(config: &Config) -> Vec<String> {
     let listeners = [
         &config.xmpp.listen,
         &config.xmpp.s2s.listen,
+        &config.xmpp.components.listen,
         &config.irc.listen,
         &config.http.listen,
     ];
@@ -280,6 +281,11 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
         Some(_) => listen::bind(&s2s, &config.xmpp.s2s.listen, &tls, &limits)?,
         None => Vec::new(),
     };
+    let components = family("component", &[], false, true);
+    let components = match &assembled.federation {
+        Some(_) => listen::bind(&components, &config.xmpp.components.listen, &tls, &limits)?,
+        None => Vec::new(),
+    };
     let irc = listen::bind(&irc, &config.irc.listen, &tls, &limits)?;
     let http = listen::bind(&http, &config.http.listen, &tls, &limits)?;
     let told = |bound: &[Bound]| bound.iter().map(|b| (b.security, b.address())).collect();
@@ -300,6 +306,10 @@ pub async fn start(config: &Config) -> anyhow::Result<Running> {
     }
     for bound in s2s {
         let serve = listen::counted(assembled.metrics.s2s.clone(), protocols.s2s_handler());
+        listeners.spawn(bound.listener.serve(serve, shutdown.clone()));
+    }
+    for bound in components {
+        let serve = listen::counted(assembled.metrics.s2s.clone(), protocols.component_handler());
         listeners.spawn(bound.listener.serve(serve, shutdown.clone()));
     }
     for bound in irc {
@@ -436,7 +446,9 @@ impl Running {
             tracing::error!("what protocols were told stays as it was: {error:#}");
         }
         if let Some(federation) = federation
-            && (old.xmpp.s2s != new.xmpp.s2s || old.xmpp.routes != new.xmpp.routes)
+            && (old.xmpp.s2s != new.xmpp.s2s
+                || old.xmpp.routes != new.xmpp.routes
+                || old.xmpp.components != new.xmpp.components)
             && let Err(error) = federation::reload(federation, &new.xmpp, &self.tls)
         {
             tracing::error!("xmpp.s2s stays as it was: {error:#}");

@@ -66,6 +66,11 @@ pub fn place(domains: &[Domain], jid: &Jid) -> Place {
     {
         return Address::remote(&network, &unmapped(local)).map_or(Place::Nowhere, Place::Remote);
     }
+    elsewhere(jid)
+}
+
+/// Somebody of another server, or of a component.
+pub fn elsewhere(jid: &Jid) -> Place {
     NetworkName::new("xmpp")
         .and_then(|xmpp| Address::remote(&xmpp, jid.bare_str()))
         .map_or(Place::Nowhere, Place::Remote)

@@ -180,6 +180,9 @@ fn items(client: Arc<Client>, iq: Iq) -> BoxFuture<IqAnswer> {
                 .map_or(client.server.domain().as_str(), Jid::domain);
             query.push(item(format!("{ROOMS}{domain}")).attr("name", "Rooms"));
             query.push(item(format!("{UPLOAD}{domain}")).attr("name", "Files"));
+            let federation = client.server.federation.get();
+            let components = federation.map(|f| f.components.below(domain));
+            query = query.children(components.into_iter().flatten().map(item));
         } else if let Place::Account(account) = &iq.place {
             // RFC 6121 §8.5.2: the resources that the asker may see.
             let bare = client.server.bare(account);

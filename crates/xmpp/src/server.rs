@@ -71,6 +71,10 @@ impl Server {
 
     /// What a JID leads to.
     pub fn place(&self, jid: &Jid) -> Place {
+        let federation = self.federation.get();
+        if federation.is_some_and(|f| f.is_component(jid.domain())) {
+            return address::elsewhere(jid);
+        }
         address::place(self.node.domains(), jid)
     }
 

@@ -12,7 +12,7 @@ use crate::feature::{FEATURES, RoomIq, handler};
 use crate::iq::{Iq, Where};
 use crate::live_stanza::LiveStanza;
 use crate::wire::{Condition, Element, Jid, StanzaError, StreamCondition, StreamError, ns};
-use crate::{address, caps, message, node_resource, presence};
+use crate::{caps, message, node_resource, presence};
 
 /// Takes a first-level element. An error ends the stream.
 pub async fn handle(client: &Arc<Client>, mut el: Element) -> Result<(), StreamError> {
@@ -215,7 +215,7 @@ async fn answer(client: &Arc<Client>, to: Option<Jid>, el: Element) {
 
 /// The place of a JID that must be an account or somebody elsewhere.
 pub fn person(client: &Client, jid: &Jid) -> Result<Address, StanzaError> {
-    match address::place(client.node.domains(), jid) {
+    match client.server.place(jid) {
         Place::Account(address) | Place::Remote(address) => Ok(address),
         _ => Err(StanzaError::new(Condition::ItemNotFound)),
     }

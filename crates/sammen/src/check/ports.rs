@@ -14,6 +14,14 @@ pub fn findings(config: &Config, running: Option<&[SocketAddr]>) -> Vec<String> 
             "xmpp.s2s.listen",
             if s2s { &config.xmpp.s2s.listen } else { &[] },
         ),
+        (
+            "xmpp.components.listen",
+            if s2s {
+                &config.xmpp.components.listen
+            } else {
+                &[]
+            },
+        ),
         ("irc.listen", &config.irc.listen),
         ("http.listen", &config.http.listen),
     ];

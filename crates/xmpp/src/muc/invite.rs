@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use sammen_core::address::Address;
+use sammen_core::conversation::JoinRule;
 use sammen_core::convo::Convo;
 use sammen_core::document::Owner;
 use sammen_core::event::{MembershipChange, Native};
@@ -19,7 +21,7 @@ use crate::address::Place;
 use crate::client::Client;
 use crate::feature::BoxFuture;
 use crate::server::Server;
-use crate::wire::{Condition, Element, Jid, Payload, StanzaError, ns};
+use crate::wire::{Condition, Context, Element, Jid, Payload, StanzaError, ns, write};
 
 /// Most people in one invitation.
 const MOST: usize = 50;
@@ -80,7 +82,11 @@ pub async fn direct(client: &Arc<Client>, whom: &Address, message: &Element) -> 
     let Ok(Some(convo)) = client.node.room(&room) else {
         return false;
     };
-    if !whom.is_account() || !is_inside(client, convo.id()) {
+    if !is_inside(client, convo.id()) {
+        return false;
+    }
+    let here = whom.is_account();
+    if !here && (!is_of_xmpp(whom) || convo.conversation.settings.join_rule == JoinRule::Open) {
         return false;
     }
     let why = x.get("reason").map(|r| r.chars().take(1024).collect());
@@ -91,7 +97,33 @@ pub async fn direct(client: &Arc<Client>, whom: &Address, message: &Element) -> 
     let invite = move |tx: &mut Tx<'_>| {
         rooms::invite_with(tx, &by, id, &whom, why, native, &origin).map(drop)
     };
-    client.node.write(invite).await.is_ok()
+    // People of other servers get the message as it is.
+    client.node.write(invite).await.is_ok() && here
+}
+
+fn is_of_xmpp(whom: &Address) -> bool {
+    whom.network() == Some("xmpp")
+}
+
+/// Tells somebody of another server, once the room knows that they are invited. The inviter hears if it can't be reached.
+fn send_elsewhere(client: &Client, whom: &Address, mut stanza: Element) {
+    let (Some(federation), Some(to)) = (client.server.federation.get(), client.server.jid(whom))
+    else {
+        return;
+    };
+    let id = format!("i-{:016x}", client.node.clock().random() >> 64);
+    stanza.set("id", id.clone());
+    stanza.set("to", to.to_str());
+    let shell = Element::new(ns::CLIENT, "message")
+        .attr("from", client.jid.to_str())
+        .attr("to", to.to_str())
+        .attr("id", id);
+    let local = stanza.get("from").and_then(|from| Jid::new(from).ok());
+    let Some(local) = local else { return };
+    let mut out = BytesMut::new();
+    write::element(&mut out, &stanza, Context::CLIENT);
+    let shell = Some(Box::new(shell));
+    federation.send_bytes(local.domain(), to.domain(), out.freeze(), shell);
 }
 
 /// §7.9 and XEP-0249 §3: the room goes on with a conversation of two, perhaps with one thread of it.
@@ -108,8 +140,7 @@ fn continued(thread: Option<&str>) -> Native {
 }
 
 /// What [`continued`] kept.
-fn kept_continue(client: &Client, announced: &Announced) -> Option<Element> {
-    let native = announced.event.native.as_ref()?;
+fn kept_continue(client: &Client, native: &Native) -> Option<Element> {
     let ours = native.protocol == Protocol::Xmpp;
     let payload = ours.then(|| Payload::from_stored(native.bytes.clone()))?;
     let nodes = payload.nodes(ns::CLIENT, &client.server.config.get().member);
@@ -129,6 +160,7 @@ async fn invited(
     let to = to.ok_or_else(|| StanzaError::new(Condition::JidMalformed))?;
     let whom = match client.server.place(&to) {
         Place::Account(address) => address,
+        Place::Remote(address) if is_of_xmpp(&address) => address,
         Place::Remote(_) => return Err(Condition::RemoteServerNotFound.into()),
         _ => return Err(Condition::ItemNotFound.into()),
     };
@@ -138,22 +170,46 @@ async fn invited(
     let (by, me) = (client.principal(), client.account.clone());
     let (id, origin) = (convo.id(), client.plain_origin());
     let server = client.server.clone();
-    client
+    let elsewhere = (!whom.is_account()).then(|| whom.clone());
+    let goes_on = native.clone();
+    let invited = client
         .node
         .write(move |tx| {
-            match rooms::invite_with(tx, &by, id, &whom, why.clone(), native, &origin) {
-                // A member whose clients are elsewhere is reminded of the room.
-                Err(Refusal::Taken) => {
-                    let convo = tx.convo(id)?;
-                    let stanza = invitation(&server, &convo, &me, why.as_deref());
-                    tell(tx, &whom, stanza);
-                    Ok(())
-                }
-                other => other.map(drop),
+            let invited = rooms::invite_with(tx, &by, id, &whom, why.clone(), native, &origin);
+            let again = matches!(invited, Err(Refusal::Taken));
+            if !again {
+                invited?;
             }
+            let convo = tx.convo(id)?;
+            let stanza = invitation(&server, &convo, &me, why.as_deref());
+            if again && whom.is_account() {
+                // A member whose clients are elsewhere is reminded of the room.
+                tell(tx, &whom, stanza.clone());
+            }
+            Ok(stanza)
         })
         .await?;
+    if let Some(whom) = elsewhere {
+        let goes_on = goes_on.and_then(|native| kept_continue(client, &native));
+        let stanza = match goes_on {
+            Some(goes_on) => with_continue(invited, goes_on),
+            None => invited,
+        };
+        send_elsewhere(client, &whom, stanza);
+    }
     Ok(())
+}
+
+/// An invitation that says that the room goes on with a conversation of two.
+fn with_continue(mut stanza: Element, goes_on: Element) -> Element {
+    if let Some(mut x) = stanza.take("x", ns::MUC_USER) {
+        if let Some(mut invite) = x.take("invite", ns::MUC_USER) {
+            invite.push(goes_on);
+            x.push(invite);
+        }
+        stanza.push(x);
+    }
+    stanza
 }
 
 /// §7.8.2: who got an invitation does not come; who sent it is told.
@@ -214,14 +270,9 @@ pub fn show(client: &Arc<Client>, announced: &Announced, change: &MembershipChan
         change.reason.as_deref(),
     )
     .attr("id", announced.event.id.to_string());
-    if let Some(goes_on) = kept_continue(client, announced)
-        && let Some(mut x) = stanza.take("x", ns::MUC_USER)
-    {
-        if let Some(mut invite) = x.take("invite", ns::MUC_USER) {
-            invite.push(goes_on);
-            x.push(invite);
-        }
-        stanza.push(x);
+    let native = announced.event.native.as_ref();
+    if let Some(goes_on) = native.and_then(|native| kept_continue(client, native)) {
+        stanza = with_continue(stanza, goes_on);
     }
     deliver(client, &ForEach(stanza));
 }

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sammen_net::dial::Certificate;
-use sammen_net::{Connection, Link, LinkConfig, Peer as Client, Rate, Stream, Turn};
+use sammen_net::{
+    CancellationToken, Connection, Link, LinkConfig, Peer as Client, Rate, Stream, Turn,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::barrier::Barrier;
+use super::component::{self, Seat};
 use super::incoming::{self, Ground, Incoming};
 use super::opening::{Outcome, negotiate};
 use super::outgoing::Purpose;
@@ -90,6 +93,7 @@ pub(super) async fn open(federation: Arc<Federation>, peer: Arc<Peer>) {
         pipe: Some(pipe.clone()),
         peers: vec![peer],
         tally: Arc::default(),
+        down: federation.down.clone(),
         federation,
         proved: HashSet::new(),
     };
@@ -113,7 +117,7 @@ struct House {
 
 impl Ground for House {
     fn is_ours(&self, host: &str) -> bool {
-        is_ours(self.server.node.domains(), host)
+        is_ours(self.server.node.domains(), host) || self.federation.is_component(host)
     }
 
     fn proves(&self, domain: &str) -> Result<(), String> {
@@ -160,10 +164,42 @@ pub async fn serve(server: Arc<Server>, connection: Connection) {
         parting: false,
         held: None,
         tally: Arc::default(),
+        down: federation.down.clone(),
         federation,
         proved: HashSet::new(),
     };
     flow.run(Some(peer)).await;
+    flow.over();
+}
+
+/// Serves a component that proved its name.
+pub(super) async fn component(
+    federation: &Arc<Federation>,
+    server: &Server,
+    name: &Str,
+    link: Link<Stream>,
+    parser: StreamParser,
+    seat: &Seat,
+) {
+    let local = Str::new(server.domain().as_str());
+    let mut flow = Flow {
+        head: Head::Component(name.clone()),
+        link: Some(link),
+        parser,
+        pipe: Some(seat.pipe.clone()),
+        peers: vec![Arc::new(Peer::new(local, name.clone()))],
+        unacked: None,
+        unsure: Unacked::default(),
+        barrier: None,
+        owed: None,
+        parting: false,
+        held: None,
+        tally: Arc::default(),
+        down: seat.ends.clone(),
+        federation: federation.clone(),
+        proved: HashSet::new(),
+    };
+    flow.run(None).await;
     flow.over();
 }
 
@@ -177,6 +213,8 @@ enum Head {
     },
     /// Another server did.
     In(Box<Incoming<House>>),
+    /// A component of this name did.
+    Component(Str),
 }
 
 /// What the server of a domain said about a key that was shown in its name.
@@ -202,6 +240,8 @@ struct Flow {
     /// Nothing goes out before this: the peer may be about to ask for acknowledgements.
     held: Option<Instant>,
     tally: Arc<Tally>,
+    /// Ends it.
+    down: CancellationToken,
     federation: Arc<Federation>,
     /// Pairs of domains that were proven here.
     proved: HashSet<(Str, Str)>,
@@ -218,13 +258,19 @@ impl Flow {
     async fn run(&mut self, mut client: Option<Client>) {
         let (verdicts, mut heard) = mpsc::channel::<Verdict>(8);
         let config = self.federation.config.get();
-        let shutdown = self.federation.down.clone();
+        let shutdown = self.down.clone();
         let begun = Instant::now();
         let mut last = begun;
+        // What came together with the last word of the negotiation.
+        if self.frames(&mut client, &verdicts).await == On::No {
+            return;
+        }
         loop {
             self.write();
             let Some(link) = &mut self.link else { return };
             let stranger = matches!(&self.head, Head::In(machine) if machine.proven().is_empty());
+            // A component stays, however quiet it is.
+            let stays = matches!(self.head, Head::Component(_));
             let until = if stranger {
                 begun + config.negotiation
             } else {
@@ -258,6 +304,9 @@ impl Flow {
                         let _ = self.unsure.acked(upto);
                     } else if self.has_gone() {
                         return self.goodbye(Some(StreamCondition::ConnectionTimeout)).await;
+                    } else if stays {
+                        // It is the operator's own, and need not know the question.
+                        let _ = self.unsure.acked(upto);
                     } else {
                         self.part();
                     }
@@ -284,7 +333,7 @@ impl Flow {
                     Ok(Turn::Closed) => return self.parted(),
                     Err(_) => return,
                 },
-                () = sleep_until(until) => {
+                () = sleep_until(until), if !stays => {
                     let condition = if stranger {
                         StreamCondition::ConnectionTimeout
                     } else if self.quiet() {
@@ -296,7 +345,11 @@ impl Flow {
                     return self.goodbye(Some(condition)).await;
                 }
                 () = shutdown.cancelled() => {
-                    return self.goodbye(Some(StreamCondition::SystemShutdown)).await;
+                    let why = match self.federation.down.is_cancelled() {
+                        true => StreamCondition::SystemShutdown,
+                        false => StreamCondition::Conflict,
+                    };
+                    return self.goodbye(Some(why)).await;
                 }
             }
         }
@@ -398,6 +451,14 @@ impl Flow {
         };
         self.parser.feed(&link.input);
         link.input.clear();
+        self.frames(client, verdicts).await
+    }
+
+    async fn frames(
+        &mut self,
+        client: &mut Option<Client>,
+        verdicts: &mpsc::Sender<Verdict>,
+    ) -> On {
         loop {
             let frame = match self.parser.next_frame() {
                 Ok(Some(frame)) => frame,
@@ -425,6 +486,7 @@ impl Flow {
                     self.follow(step, client, verdicts).await
                 }
                 Head::Out { .. } => self.answer(frame).await,
+                Head::Component(_) => self.of_component(frame).await,
             };
             if on == On::No {
                 return On::No;
@@ -467,6 +529,25 @@ impl Flow {
             _ => {}
         }
         On::Yes
+    }
+
+    /// A frame of a component's.
+    async fn of_component(&mut self, frame: Frame) -> On {
+        let Head::Component(name) = &self.head else {
+            return On::No;
+        };
+        let why = match frame {
+            Frame::Stanza(el) if el.ns() != ns::CLIENT => return On::Yes,
+            Frame::Stanza(el) if component::proper(name, &el) => {
+                self.stanza(el).await;
+                return On::Yes;
+            }
+            Frame::Stanza(_) => Some(StreamCondition::InvalidFrom),
+            Frame::Open(_) => return On::Yes,
+            Frame::Close => None,
+        };
+        self.goodbye(why).await;
+        On::No
     }
 
     /// A stanza of the peer's on a stream that we opened (XEP-0288).
@@ -666,6 +747,12 @@ impl Flow {
             .chain(std::mem::take(&mut self.unsure).lost())
         {
             self.federation.fail(item, &Failure::Lost);
+        }
+        if let Head::Component(_) = self.head {
+            for item in again {
+                self.federation.fail(item, &Failure::Away);
+            }
+            return;
         }
         // What was never written goes over the next stream.
         let remotes: HashSet<&Str> = self.peers.iter().map(|p| &p.remote).collect();

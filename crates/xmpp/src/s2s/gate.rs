@@ -23,7 +23,7 @@ pub(super) fn comes_back(stanza: &Element) -> bool {
     }
 }
 
-/// Gives an error to the local sender of a stanza that did not leave.
+/// Gives an error to the sender of a stanza that did not leave: one of ours, of a component, or for a component.
 pub(super) fn give_back(federation: &Arc<Federation>, shell: &Element, why: &Failure) {
     let Some(mut reply) = why.error().reply_to(shell) else {
         return;
@@ -32,8 +32,10 @@ pub(super) fn give_back(federation: &Arc<Federation>, shell: &Element, why: &Fai
         return;
     };
     let to = shell.get("from").and_then(|from| Jid::new(from).ok());
-    let Some((to, Place::Account(account))) = to.map(|to| (to.clone(), server.place(&to))) else {
-        return;
+    let (to, account) = match to.map(|to| (server.place(&to), to)) {
+        Some((Place::Account(account), to)) => (to, account),
+        Some((Place::Remote(_), _)) => return federation.send(&reply),
+        _ => return,
     };
     reply.set("to", to.to_str());
     let payload = LiveStanza::of(&reply, to.resource()).payload();

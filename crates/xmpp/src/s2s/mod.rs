@@ -26,6 +26,7 @@
 //!   protocols.
 
 mod barrier;
+pub mod component;
 pub mod config;
 pub mod dialback;
 mod flow;
@@ -51,6 +52,7 @@ use parking_lot::Mutex;
 use sammen_core::outbox;
 use sammen_core::setting::Setting;
 use sammen_net::CancellationToken;
+use sammen_net::Secret;
 use sammen_net::dial::{ClientTls, Dialer, Service, Trust};
 
 pub use config::Config;
@@ -59,7 +61,8 @@ pub use flow::serve;
 use crate::server::Server;
 use crate::wire::{Context, Element, Jid, Str, write};
 use barrier::Barriers;
-use dialback::Secret;
+use component::Components;
+use dialback::Secret as DialbackSecret;
 use peer::Peer;
 use pipe::{Failure, Item};
 pub(crate) use tally::Token;
@@ -88,11 +91,12 @@ pub struct Ways {
 pub struct Federation {
     pub(crate) config: Setting<Config>,
     pub(crate) ways: Setting<Ways>,
-    pub(crate) secret: Secret,
+    pub(crate) secret: DialbackSecret,
     bound: OnceLock<Bound>,
     peers: Mutex<HashMap<(Str, Str), Arc<Peer>>>,
     pub(crate) visitors: Visitors,
     pub(crate) barriers: Barriers,
+    pub(crate) components: Components,
     pub(crate) down: CancellationToken,
 }
 
@@ -110,11 +114,12 @@ impl Federation {
         Arc::new(Self {
             config: Setting::new(config),
             ways: Setting::new(ways),
-            secret: Secret::new(&random),
+            secret: DialbackSecret::new(&random),
             bound: OnceLock::new(),
             peers: Mutex::default(),
             visitors: Visitors::default(),
             barriers: Barriers::default(),
+            components: Components::default(),
             down: CancellationToken::new(),
         })
     }
@@ -123,6 +128,16 @@ impl Federation {
     pub fn reconfigure(&self, config: Config, ways: Ways) {
         self.config.set(config);
         self.ways.set(ways);
+    }
+
+    /// The components that may connect (XEP-0114), by their domain, with their secrets.
+    pub fn set_components(&self, known: HashMap<String, Secret>) {
+        self.components.set(known);
+    }
+
+    /// Whether a domain is served by a component.
+    pub(crate) fn is_component(&self, domain: &str) -> bool {
+        self.components.knows(domain)
     }
 
     /// The node runs. Call it on the runtime that its streams shall live on.
@@ -212,6 +227,13 @@ impl Federation {
     }
 
     pub(crate) fn enqueue(self: &Arc<Self>, local: &str, remote: &str, item: Item) {
+        if self.is_component(remote) {
+            let most = self.config.get().waiting_bytes;
+            if let Err((item, why)) = self.components.send(remote, item, most) {
+                self.fail(item, &why);
+            }
+            return;
+        }
         if !self.config.get().speaks_with(remote) {
             return self.fail(item, &Failure::Forbidden);
         }

@@ -108,8 +108,12 @@ impl Network for Port {
                     native: bounce(event, &why.error()),
                 };
             }
-            let peer = self.0.peer(&local, &remote);
-            let pause = peer.map_or(1000, |p| p.pause_ms()).max(500);
+            let pause = match self.0.is_component(&remote) {
+                // It is tried again as soon as it connects.
+                true => 60_000,
+                false => self.0.peer(&local, &remote).map_or(1000, |p| p.pause_ms()),
+            };
+            let pause = pause.max(500);
             Delivery::Later(later(
                 server.node.now(),
                 pause,

@@ -24,6 +24,8 @@ pub enum Failure {
     Lost,
     /// Too much waits already.
     Busy,
+    /// It is a component's, which is not connected.
+    Away,
 }
 
 impl Failure {
@@ -43,6 +45,10 @@ impl Failure {
                 Condition::RemoteServerTimeout,
                 "The two servers could not prove to each other who they are.",
             ),
+            Self::Away => (
+                Condition::ServiceUnavailable,
+                "This service is not connected now.",
+            ),
             Self::Busy => (
                 Condition::ResourceConstraint,
                 "Too much waits for the other server.",
@@ -56,6 +62,7 @@ impl Failure {
         match self {
             Self::Forbidden => "this server does not speak with that one".into(),
             Self::NoServer(why) | Self::Unreachable(why) | Self::Unproven(why) => why.clone(),
+            Self::Away => "this service is not connected".into(),
             Self::Lost => "the connection broke".into(),
             Self::Busy => "too much waits for that server".into(),
         }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Federation;
 use super::tally::Token;
+use super::{Federation, is_ours};
 use crate::address::Place;
 use crate::client::Client;
 use crate::live_stanza::LiveStanza;
 use crate::server::Server;
+use crate::translate::incoming;
 use crate::wire::{Condition, Element, Jid, StanzaError, ns};
 use crate::{elsewhere, message, muc, presence as rooms_presence, stanza};
 
@@ -18,7 +19,7 @@ use super::presence;
 pub(crate) async fn stanza(
     federation: &Arc<Federation>,
     server: &Arc<Server>,
-    el: Element,
+    mut el: Element,
     token: Token,
 ) {
     let Some(from) = el.get("from").and_then(|from| Jid::new(from).ok()) else {
@@ -26,6 +27,20 @@ pub(crate) async fn stanza(
     };
     if federation.barriers.take(&from, &el) {
         return;
+    }
+    if el.name() == "message" {
+        let domains = server.node.domains();
+        incoming::clean_foreign(&mut el, |by| {
+            Jid::new(by).is_ok_and(|by| is_ours(domains, by.domain()))
+        });
+    }
+    // From a component to other servers, from anybody to a component.
+    let to = el.get("to").and_then(|to| Jid::new(to).ok());
+    let passes = |to: &Jid| {
+        federation.is_component(to.domain()) || !is_ours(server.node.domains(), to.domain())
+    };
+    if to.as_ref().is_some_and(passes) {
+        return federation.send(&el);
     }
     // A room elsewhere that somebody of ours is in.
     let Some(token) = elsewhere::take(server, &from, &el, token).await else {

@@ -51,6 +51,7 @@ const TABLE: &[Row] = &[
     ("received", ns::MARKERS, received),
     ("subject", ns::CLIENT, subject),
     ("x", ns::CONFERENCE, invitation),
+    ("x", ns::MUC_USER, mediated),
 ];
 
 /// What a message says. Rooms call it for groupchat messages too.
@@ -98,13 +99,22 @@ pub fn aliases(el: &Element) -> Vec<ForeignId> {
 
 /// XEP-0359 §5: ids that only we may give are not taken from others; nor are carbons and forged delays.
 pub fn clean(el: &mut Element, ours: impl Fn(&str) -> bool) {
-    el.remove_children(|c| match c.ns() {
-        ns::SID => c.name() == "stanza-id" && c.get("by").is_none_or(&ours),
-        ns::DELAY => c.get("from").is_some_and(&ours),
-        ns::CARBONS => c.name() != "private",
-        ns::MAM | ns::OCCUPANT_ID => true,
+    el.remove_children(|c| matches!(c.ns(), ns::MAM | ns::OCCUPANT_ID) || is_forged(c, &ours));
+}
+
+/// What nobody but us may say, whoever passes it on.
+fn is_forged(child: &Element, ours: impl Fn(&str) -> bool) -> bool {
+    match child.ns() {
+        ns::SID => child.name() == "stanza-id" && child.get("by").is_none_or(ours),
+        ns::DELAY => child.get("from").is_some_and(ours),
+        ns::CARBONS => child.name() != "private",
         _ => false,
-    });
+    }
+}
+
+/// Of what another server passes on untouched (its rooms, its archives), what it may not say is taken away.
+pub fn clean_foreign(el: &mut Element, ours: impl Fn(&str) -> bool) {
+    el.remove_children(|c| is_forged(c, &ours));
 }
 
 fn foreign(scheme: Scheme, id: &str) -> ForeignId {
@@ -207,6 +217,21 @@ fn marker(kind: MarkerKind, el: &Element) -> Option<Act> {
 fn invitation(_: &Element, el: &Element) -> Option<Act> {
     let room = el.get("jid")?;
     let fallback = match el.get("reason") {
+        Some(reason) => format!("Invitation to {room}: {reason}"),
+        None => format!("Invitation to {room}"),
+    };
+    let fallback = Some(fallback);
+    Some(Act::Log(Content::Other { fallback }, None))
+}
+
+/// XEP-0045 §7.8.2: by a room of another server.
+fn mediated(message: &Element, el: &Element) -> Option<Act> {
+    let invite = el.find("invite", ns::MUC_USER)?;
+    let room = message.get("from")?.split('/').next()?;
+    if message.get("type") == Some("groupchat") {
+        return None;
+    }
+    let fallback = match invite.find_text("reason", ns::MUC_USER) {
         Some(reason) => format!("Invitation to {room}: {reason}"),
         None => format!("Invitation to {room}"),
     };

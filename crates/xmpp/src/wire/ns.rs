@@ -16,6 +16,7 @@ namespaces! {
     XMLNS = "http://www.w3.org/2000/xmlns/", "Namespace declarations themselves.";
     STREAM = "http://etherx.jabber.org/streams", "RFC 6120 §4.8.1: `stream:` elements.";
     CLIENT = "jabber:client", "RFC 6120 §4.8.2: stanzas between client and server.";
+    COMPONENT = "jabber:component:accept", "XEP-0114: stanzas of components.";
     SERVER = "jabber:server", "RFC 6120 §4.8.2: stanzas between servers.";
     FRAMING = "urn:ietf:params:xml:ns:xmpp-framing", "RFC 7395: `<open/>` and `<close/>` over WebSocket.";
     DIALBACK = "jabber:server:dialback", "XEP-0220: server dialback.";

@@ -98,7 +98,8 @@ pub struct StreamParser {
     scanner: Scanner,
     root: Str,
     bindings: Vec<Binding>,
-    between_servers: bool,
+    /// The namespace of its stanzas, where that is not `jabber:client`.
+    foreign: Option<&'static str>,
 }
 
 impl StreamParser {
@@ -112,7 +113,7 @@ impl StreamParser {
             scanner: Scanner::default(),
             root: Str::default(),
             bindings: Vec::new(),
-            between_servers: false,
+            foreign: None,
         }
     }
 
@@ -121,7 +122,14 @@ impl StreamParser {
     /// one namespace of stanzas only. The header keeps its own.
     #[must_use]
     pub fn between_servers(mut self) -> Self {
-        self.between_servers = true;
+        self.foreign = Some(ns::SERVER);
+        self
+    }
+
+    /// A parser for a component's stream (XEP-0114), in the same way.
+    #[must_use]
+    pub fn for_component(mut self) -> Self {
+        self.foreign = Some(ns::COMPONENT);
         self
     }
 
@@ -236,8 +244,8 @@ impl StreamParser {
         let open = StreamOpen::from_element(&el, default_ns.unwrap_or_default());
         self.root = root;
         self.bindings = bindings;
-        if self.between_servers {
-            for binding in self.bindings.iter_mut().filter(|b| b.ns == ns::SERVER) {
+        if let Some(foreign) = self.foreign {
+            for binding in self.bindings.iter_mut().filter(|b| b.ns == foreign) {
                 binding.ns = Str::new_static(ns::CLIENT);
             }
         }
@@ -272,8 +280,8 @@ impl StreamParser {
                     &self.bindings,
                     &limits,
                 )?;
-                if self.between_servers && el.ns() == ns::SERVER {
-                    el.change_ns(ns::SERVER, ns::CLIENT);
+                if let Some(foreign) = self.foreign.filter(|ns| el.ns() == *ns) {
+                    el.change_ns(foreign, ns::CLIENT);
                 }
                 self.start += len;
                 Ok(Some(Frame::Stanza(el)))

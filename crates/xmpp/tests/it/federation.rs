@@ -373,3 +373,26 @@ async fn dialback_lets_such_a_server_in_where_that_is_set() {
         assert_eq!(ping.get("type"), Some("result"), "{name}: {ping:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_elsewhere_says_what_only_we_may() {
+    let (one, two) = two().await;
+    let mut alice = one.house.arrives("alice", "desk").await;
+    let mut bob = two.house.arrives("bob", "phone").await;
+    roster(&mut alice).await;
+    roster(&mut bob).await;
+    become_contacts(&mut alice, &mut bob).await;
+    // As a room there would write to somebody in it: it is passed on as it is, but for that.
+    bob.send(
+        "<message to='alice@one.test/desk' type='chat' id='f'><body>hi</body><x xmlns='http://jabber.org/protocol/muc#user'/>\
+         <stanza-id xmlns='urn:xmpp:sid:0' by='alice@one.test' id='forged'/>\
+         <stanza-id xmlns='urn:xmpp:sid:0' by='room@three.test' id='theirs'/>\
+         <delay xmlns='urn:xmpp:delay' from='one.test' stamp='2020-01-01T00:00:00Z'/></message>",
+    )
+    .await;
+    let seen = alice.expect(|el| el.get("id") == Some("f")).await;
+    let ids: Vec<_> = seen.all("stanza-id", ns::SID).collect();
+    assert_eq!(ids.len(), 1, "{seen}");
+    assert_eq!(ids[0].get("by"), Some("room@three.test"));
+    assert!(!seen.has("delay", ns::DELAY), "{seen}");
+}
