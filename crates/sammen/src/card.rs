@@ -83,8 +83,9 @@ Choose one card for Alice and one for Bob, and type what stands there.\n"
         &[
             &format!("/connect alice@{domain} server 127.0.0.1 port {c2s} tls trust"),
             &format!("     its password prompt: {alice_pw}"),
-            &format!("/join town@rooms.{domain}"),
+            // In the window of a room it would be for somebody in there.
             &format!("/msg bob@{domain} hello Bob"),
+            &format!("/join town@rooms.{domain}"),
         ],
     )?;
     card(
@@ -182,7 +183,7 @@ Choose one card for Alice and one for Bob, and type what stands there.\n"
     )?;
     writeln!(
         out,
-        "Also here: {} (files, WebSocket), http://{}/metrics\nAdministration: sammen account list --data {data}\nCtrl-C ends it{}.",
+        "Also here: {} (the node's own page for a browser, files, WebSocket), http://{}/metrics\nAdministration: sammen account list --data {data}\nCtrl-C ends it{}.",
         k.http,
         k.metrics,
         if kept {
