@@ -323,6 +323,33 @@ def test_private_room_by_invitation(node, cast, client):
         alice.invites("#cellar", "bob")
 
 
+def test_moderators_are_moderators_everywhere(node, cast):
+    """Bob, made a moderator in a Matrix app, puts out carol, who came from IRC; made one on XMPP, he has level 50 in Matrix."""
+    node.accounts["carol"] = "a passphrase of hers"
+    node.runs("account", "add", "carol", "--stdin", stdin=node.accounts["carol"] + "\n")
+    alice, bob, carol = cast(Nio, node, "alice"), cast(MatrixJs, node, "bob"), cast(RawIrc, node, "carol")
+    room = alice.makes_room("#court")
+    for guest in (bob, carol):
+        guest.joins("#court")
+        alice.sees("join", who=guest.name, where="#court")
+    levels = lambda: alice.state("#court", "m.room.power_levels")  # noqa: E731
+    with pytest.raises(Refused, match="M_FORBIDDEN"):
+        bob.kicks("#court", "carol", "noise")
+    users = levels()["users"]
+    alice.does("state", room=room, type="m.room.power_levels", content=levels() | {"users": users | {bob.user: 50}})
+    carol.gets("MODE", "#court", "+o", "bob")
+    alice.says("#court", text := words())
+    bob.hears(text, where="#court", who="alice")
+    assert bob.state("#court", "m.room.power_levels")["users"][bob.user] == 50
+    bob.kicks("#court", "carol", "noise")
+    carol.sees("kick", who="carol", text="noise")
+    on_xmpp = cast(Slixmpp, node, "alice", "xmpp")
+    on_xmpp.joins("#court")
+    for role, level in (("participant", 0), ("moderator", 50)):
+        on_xmpp.gives_role("#court", "bob", role)
+        alice.waits(f"level {level}", lambda level=level: levels()["users"].get(bob.user, 0) == level)
+
+
 def test_an_encrypted_conversation_is_read_nowhere_else(node, cast):
     """Between Matrix devices the node can't read, so no other app of theirs is ever shown it, nor finds it in an archive."""
     befriend(node, "alice", "bob")
