@@ -117,16 +117,19 @@ async fn a_list_of_ignored_people_that_was_set_meanwhile_stays() {
         .unwrap();
     // The writer is held up until both have looked.
     let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let (began, holds) = tokio::sync::oneshot::channel();
     let busy = tokio::spawn({
         let node = node.clone();
         async move {
             node.write(move |_| {
+                began.send(()).unwrap();
                 held.recv().unwrap();
                 Ok(())
             })
             .await
         }
     });
+    holds.await.unwrap();
     let begin = |method: &'static str, body: Value| {
         let (router, alice, path) = (house.router.clone(), alice.clone(), path.clone());
         tokio::spawn(async move { House::ask_of(&router, &alice, method, &path, body).await })
