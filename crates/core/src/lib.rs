@@ -30,6 +30,7 @@ pub mod readers;
 pub mod refusal;
 pub mod sent;
 pub mod setting;
+mod shelves;
 pub mod store;
 pub mod token;
 mod tombstones;

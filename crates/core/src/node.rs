@@ -15,6 +15,8 @@ use crate::contact::Contacts;
 use crate::conversation::ConversationKey;
 use crate::convo::Convo;
 use crate::directory::Directory;
+use crate::document::Owner;
+use crate::event::Event;
 use crate::ids::{ConversationId, Seq, Timestamp};
 use crate::limits::Limits;
 use crate::live::{Live, Session};
@@ -139,6 +141,7 @@ impl Node {
             accounts: RwLock::default(),
             contacts: RwLock::default(),
             directory: RwLock::new(directory),
+            shelves: crate::shelves::Shelves::new(start.last_seq),
             last_seq: AtomicU64::new(start.last_seq.0),
             people_changed: AtomicU64::new(start.last_seq.0),
             announced: AtomicU64::new(start.last_seq.0),
@@ -288,6 +291,23 @@ impl Node {
     pub fn announced(&self) -> Seq {
         let _announcing = self.shared.live.read();
         Seq(self.shared.announced.load(Ordering::Acquire))
+    }
+
+    /// Whether a document of this shelf may have been written or deleted after `since`. `false` is certain for everything
+    /// up to what [`Node::announced`] said before, and costs no reading.
+    pub fn shelf_changed(&self, owner: &Owner, namespace: &str, since: Seq) -> bool {
+        self.shared.shelves.changed(owner, namespace, since)
+    }
+
+    /// An event by its seq, from memory or (blocking) from the store.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn event(&self, seq: Seq) -> Outcome<Option<Arc<Event>>> {
+        match self.shared.shelves.event(seq) {
+            Some(event) => Ok(Some(event)),
+            None => Ok(self.store.event(seq)?),
+        }
     }
 
     /// Looks at what lives; hold it for moments only and never across an `.await`.

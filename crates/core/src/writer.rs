@@ -108,9 +108,11 @@ pub(crate) fn run(shared: Arc<Shared>, store: Arc<dyn Store>, mut jobs: mpsc::Re
                 store.commit(&writes)
             }
         };
-        drop(writes);
         match committed {
             Ok(()) => {
+                // Before anybody is told of it.
+                shared.shelves.note(&writes, Seq(last_seq));
+                drop(writes);
                 shared.note_time(now);
                 shared.publish(Seq(last_seq), convos, accounts, contacts);
                 announce(&shared, posts, Seq(last_seq));

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(super) contacts: RwLock<HashMap<Address, Arc<Contacts>>>,
     /// Rooms of this node that are not destroyed, by address.
     pub directory: RwLock<Directory>,
+    /// What the last writes left in memory.
+    pub shelves: crate::shelves::Shelves,
     pub(super) last_seq: AtomicU64,
     pub(super) people_changed: AtomicU64,
     pub(super) announced: AtomicU64,

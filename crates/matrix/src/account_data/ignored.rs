@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedUserId, ServerName, UserId};
 use sammen_core::address::AddressParts;
-use sammen_core::contact::Contacts;
+use sammen_core::contact::{self, Contacts};
+use sammen_core::document::Owner;
 use sammen_core::ops::contacts;
 use sammen_core::tx::Tx;
 use sammen_core::{Address, Domain, Outcome, Refusal};
@@ -20,6 +21,8 @@ use crate::server::Matrix;
 /// The type.
 pub const TYPE: &str = "m.ignored_user_list";
 const FIELD: &str = "ignored_users";
+/// Accounts of which it is remembered up to when the list is in step.
+const IN_STEP: usize = 4_096;
 /// Most people in the list.
 const MOST: usize = 5_000;
 
@@ -93,6 +96,13 @@ pub async fn set(matrix: &Matrix, who: &Caller, content: Vec<u8>) -> Answer<()> 
 /// # Errors
 /// When the store can't be read or written.
 pub async fn keep_in_step(matrix: &Matrix, account: &Address) -> Outcome<()> {
+    let (owner, node) = (Owner::from(account), &matrix.node);
+    let at = node.announced();
+    let known = matrix.sync.in_step.lock().get(account).copied();
+    let changed = |namespace, since| node.shelf_changed(&owner, namespace, since);
+    if known.is_some_and(|at| !changed(GLOBAL, at) && !changed(contact::NAMESPACE, at)) {
+        return Ok(());
+    }
     let (mine, server) = (account.clone(), matrix.name.clone());
     let read = move |node: &sammen_core::Node| {
         let found = node.store().document(&(&mine).into(), GLOBAL, TYPE)?;
@@ -100,12 +110,17 @@ pub async fn keep_in_step(matrix: &Matrix, account: &Address) -> Outcome<()> {
         let found = found.and_then(|d| d.value).unwrap_or_default();
         Ok(in_step(&found, &contacts, &server, node.domains()).is_some())
     };
-    if !matrix.node.read(read).await? {
-        return Ok(());
+    if matrix.node.read(read).await? {
+        let (account, server) = (account.clone(), matrix.name.clone());
+        let write = move |tx: &mut Tx<'_>| bring_in_step(tx, &account, &server);
+        matrix.node.write(write).await?;
     }
-    let (account, server) = (account.clone(), matrix.name.clone());
-    let write = move |tx: &mut Tx<'_>| bring_in_step(tx, &account, &server);
-    matrix.node.write(write).await
+    let mut all = matrix.sync.in_step.lock();
+    if all.len() >= IN_STEP {
+        all.clear();
+    }
+    all.insert(account.clone(), at);
+    Ok(())
 }
 
 /// By what the list and the contacts are now: a client may have set another list since anyone looked.

@@ -10,7 +10,7 @@ use ruma::RoomId;
 use sammen_core::document::{Document, Owner};
 use sammen_core::store::Store;
 use sammen_core::tx::{Expect, Tx};
-use sammen_core::{Address, Outcome, Refusal, Seq};
+use sammen_core::{Address, Node, Outcome, Refusal, Seq};
 use serde_json::value::RawValue;
 
 use crate::auth::Caller;
@@ -93,13 +93,16 @@ pub fn get(
 /// # Errors
 /// When the store can't be read.
 pub fn changed(
-    store: &dyn Store,
+    node: &Node,
     account: &Address,
     namespace: &str,
     since: Option<Seq>,
     upto: Seq,
 ) -> Outcome<Vec<Piece>> {
-    let owner = Owner::from(account);
+    let (owner, store) = (Owner::from(account), node.store());
+    if since.is_some_and(|since| !node.shelf_changed(&owner, namespace, since)) {
+        return Ok(Vec::new());
+    }
     let read = |d: &Document| Piece::read(d, namespace == ROOM);
     if let Some(since) = since
         && let Some(found) = store.documents_since(&owner, namespace, since, PAGE)?

@@ -26,9 +26,8 @@ impl Rooms {
     /// When not.
     pub async fn check(&self, room: &Room, draft: Draft) -> Outcome<()> {
         let key = self.key().await?;
-        let mut sheet = Sheet::new(room.frame.clone(), (*room.head()).clone(), key);
-        sheet.add(draft)?;
-        Ok(())
+        let sheet = Sheet::new(room.frame.clone(), (*room.head()).clone(), key);
+        Ok(sheet.check(&draft)?)
     }
 
     /// Adds events, with a change of core's that `also` makes in the same batch. `also` has to check everything before it

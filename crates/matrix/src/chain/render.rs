@@ -142,7 +142,7 @@ impl Rooms {
         let Some(core) = &link.core else {
             return Ok(None);
         };
-        let event = self.node.store().event(core.seq)?;
+        let event = self.node.event(core.seq)?;
         let made = event.and_then(|event| translate::content(self, &event, core, &link.relates));
         Ok(made.map(|(_, content)| content))
     }

@@ -1,12 +1,12 @@
 //! A room of Matrix: a conversation of core with its chain. Readings block; call them on a blocking thread.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use ruma::events::room::history_visibility::HistoryVisibility;
-use ruma::{EventId, OwnedRoomId, RoomVersionId, UserId};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId};
 use sammen_core::document::{Document, Owner};
 use sammen_core::{ConversationId, Node, Outcome, Seq};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ use crate::shelf;
 
 /// Links that are kept at hand.
 const RECENT: usize = 128;
+/// People of whom it is remembered what they see.
+const SIGHTS: usize = 256;
 
 /// What is kept of a room for good.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,9 +48,14 @@ pub enum Direction {
     Forward,
 }
 
+#[derive(Default)]
 struct Tail {
     head: Arc<Head>,
     recent: VecDeque<Arc<Link>>,
+    /// Links from here on came while the room was open, so it is known which of them others refer to…
+    since: u64,
+    /// … as far as they are at hand: these.
+    parents: BTreeSet<u64>,
 }
 
 /// A room.
@@ -65,6 +72,8 @@ pub struct Room {
     /// Held by who adds to the chain.
     pub(crate) pen: tokio::sync::Mutex<()>,
     tail: RwLock<Tail>,
+    /// What people see, by the newest events that say so.
+    sights: Mutex<HashMap<OwnedUserId, ((u64, u64), Sight)>>,
     /// How far the scribe is: seqs of core's log.
     pub(crate) progress: tokio::sync::watch::Sender<Seq>,
     /// The conversation as it was when it was last compared with the state.
@@ -82,9 +91,11 @@ impl Room {
             node: node.clone(),
             pen: tokio::sync::Mutex::new(()),
             progress: tokio::sync::watch::Sender::new(head.read),
+            sights: Mutex::default(),
             tail: RwLock::new(Tail {
+                since: head.ordinal + 1,
                 head: Arc::new(head),
-                recent: VecDeque::new(),
+                ..Tail::default()
             }),
             compared: parking_lot::Mutex::new(None),
         }
@@ -102,8 +113,11 @@ impl Room {
     /// # Errors
     /// When the store can't be read.
     pub(crate) fn refresh(&self) -> Outcome<()> {
-        let namespace = names::chain(&self.frame.name);
-        let next = names::place(self.head().ordinal + 1);
+        let (namespace, head) = (names::chain(&self.frame.name), self.head());
+        if !self.node.shelf_changed(&Owner::Node, &namespace, head.seq) {
+            return Ok(());
+        }
+        let next = names::place(head.ordinal + 1);
         let store = self.node.store();
         if store.document(&Owner::Node, &namespace, &next)?.is_some() {
             self.reload()?;
@@ -144,8 +158,12 @@ impl Room {
             }
         }
         let mut tail = self.tail.write();
-        tail.recent = recent;
-        tail.head = Arc::new(head);
+        *tail = Tail {
+            since: head.ordinal + 1,
+            head: Arc::new(head),
+            recent,
+            parents: BTreeSet::new(),
+        };
         Ok(())
     }
 
@@ -169,9 +187,15 @@ impl Room {
         self.tail.read().head.state.clone()
     }
 
-    /// The chain grew, or core's log was read further.
-    pub(crate) fn publish(&self, mut head: Head, links: Vec<Arc<Link>>) {
+    /// The chain grew, or core's log was read further. `parents` are the links that new ones refer to.
+    pub(crate) fn publish(
+        &self,
+        mut head: Head,
+        links: Vec<Arc<Link>>,
+        parents: impl IntoIterator<Item = u64>,
+    ) {
         let mut tail = self.tail.write();
+        tail.parents.extend(parents);
         if let Some(last) = links.last() {
             head.seq = last.seq;
         }
@@ -183,6 +207,10 @@ impl Room {
             if tail.recent.len() > RECENT {
                 tail.recent.pop_front();
             }
+        }
+        if let Some(first) = tail.recent.front().map(|link| link.ordinal) {
+            tail.since = tail.since.max(first);
+            tail.parents = tail.parents.split_off(&first);
         }
         let read = head.read;
         tail.head = Arc::new(head);
@@ -404,6 +432,16 @@ impl Room {
     /// # Errors
     /// When the store can't be read.
     pub fn sight(&self, user: &UserId) -> Outcome<Sight> {
+        let state = self.state();
+        let at = |kind, key| state.get(kind, key).map_or(0, |link| link.ordinal);
+        let newest = (
+            at("m.room.history_visibility", ""),
+            at("m.room.member", user.as_str()),
+        );
+        let known = self.sights.lock().get(user).cloned();
+        if let Some((_, sight)) = known.filter(|(of, _)| *of == newest) {
+            return Ok(sight);
+        }
         let visibility = self.past("m.room.history_visibility", "")?;
         let visibility = visibility.iter().map(|link| {
             let content: Option<serde_json::Value> = link.own();
@@ -413,11 +451,13 @@ impl Room {
         });
         let memberships = self.past("m.room.member", user.as_str())?;
         let memberships = memberships.iter().map(|l| (l.ordinal, membership(l)));
-        Ok(Sight::new(
-            user.to_owned(),
-            visibility.collect(),
-            memberships.collect(),
-        ))
+        let sight = Sight::new(user.to_owned(), visibility.collect(), memberships.collect());
+        let mut all = self.sights.lock();
+        if all.len() >= SIGHTS {
+            all.clear();
+        }
+        all.insert(user.to_owned(), (newest, sight.clone()));
+        Ok(sight)
     }
 
     /// The roots of threads, and the newest answer in each.
@@ -449,6 +489,13 @@ impl Room {
     /// # Errors
     /// When the store can't be read.
     pub fn children(&self, ordinal: u64) -> Outcome<Vec<(u64, Child)>> {
+        {
+            let tail = self.tail.read();
+            let known = (tail.since..=tail.head.ordinal).contains(&ordinal);
+            if known && !tail.parents.contains(&ordinal) {
+                return Ok(Vec::new());
+            }
+        }
         let namespace = names::children(&self.frame.name);
         let prefix = names::child(ordinal, 0);
         let prefix = prefix.get(..16).unwrap_or_default();

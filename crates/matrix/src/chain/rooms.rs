@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::{Mutex, RwLock};
 use ruma::events::room::member::MembershipState;
 use ruma::signatures::Ed25519KeyPair;
-use ruma::{OwnedServerName, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, UserId};
 use sammen_core::document::{Document, Owner};
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, ConversationId, Convo, Domain, Node, Outcome, Refusal, Seq};
@@ -62,6 +62,8 @@ pub struct Rooms {
     matrix: OnceLock<Weak<Matrix>>,
     key: OnceCell<Arc<Ed25519KeyPair>>,
     open: RwLock<HashMap<String, Arc<Room>>>,
+    /// Names of rooms that are open, by id.
+    ids: RwLock<HashMap<OwnedRoomId, String>>,
     current: RwLock<HashMap<ConversationId, String>>,
     /// Held by who begins a chain.
     pub(crate) beginning: tokio::sync::Mutex<()>,
@@ -100,6 +102,7 @@ impl Rooms {
             matrix: OnceLock::new(),
             key: OnceCell::new(),
             open: RwLock::default(),
+            ids: RwLock::default(),
             current: RwLock::new(current),
             beginning: tokio::sync::Mutex::new(()),
             rung: Mutex::default(),
@@ -206,12 +209,22 @@ impl Rooms {
     /// # Errors
     /// When the store can't be read.
     pub fn by_id(&self, id: &RoomId) -> Outcome<Option<Arc<Room>>> {
+        // A room has its id for good.
+        let known = self.ids.read().get(id).cloned();
+        if let Some(name) = known {
+            return self.by_name(&name);
+        }
         let store = self.node.store();
         let found = store.document(&Owner::Node, names::ROOM_IDS, id.as_str())?;
-        match found.and_then(|d| d.value) {
-            Some(name) => self.by_name(&String::from_utf8_lossy(&name)),
-            None => Ok(None),
+        let Some(name) = found.and_then(|d| d.value) else {
+            return Ok(None);
+        };
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let room = self.by_name(&name)?;
+        if room.is_some() {
+            self.ids.write().insert(id.to_owned(), name);
         }
+        Ok(room)
     }
 
     /// A room by its name on the shelf. Blocking.
@@ -434,7 +447,8 @@ impl Rooms {
                     });
                     let links: Vec<_> = links.collect();
                     let grew = !links.is_empty();
-                    grown.publish(sheet.head.clone(), links);
+                    let parents = sheet.children.iter().map(|(parent, ..)| *parent);
+                    grown.publish(sheet.head.clone(), links, parents);
                     if grew {
                         this.ring(&grown, &sheet);
                     }

@@ -143,7 +143,7 @@ impl Rooms {
         });
         let step = found.await?;
         if step.sheet.links.is_empty() {
-            room.publish(step.sheet.head, Vec::new());
+            room.publish(step.sheet.head, Vec::new(), []);
         } else {
             self.write(room, step.sheet, |_| Ok(())).await?;
         }

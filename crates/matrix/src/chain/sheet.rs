@@ -27,6 +27,8 @@ use super::state::{State, membership};
 
 /// Most bytes of a PDU (client-server API, "Size limits").
 pub const PDU: usize = 65_535;
+/// What hashes and a signature add to one, beside the server's name: 44 and 86 characters in base64, and their frame.
+const SEAL: usize = 256;
 
 /// What a room is, for good.
 #[derive(Clone, Debug)]
@@ -346,6 +348,24 @@ impl Sheet {
         check_state_dependent_auth_rules(rules, &candidate, state).map_err(Unfit::Forbidden)
     }
 
+    /// Whether an event could be added. Nothing is hashed or signed: that is done once, when it is.
+    ///
+    /// # Errors
+    /// When not.
+    pub fn check(&self, draft: &Draft) -> Result<(), Unfit> {
+        let content = raw(&draft.content)?;
+        let auth = self.auth(draft, &content)?;
+        self.check_with(draft, &content, &auth)?;
+        let link = self.link(draft, auth);
+        let pdu = link.head(&self.frame.id, draft.content.clone());
+        let pdu = try_from_json_map(pdu).map_err(|e| Unfit::Malformed(e.to_string()))?;
+        let length = serde_json::to_string(&pdu).map_or(usize::MAX, |text| text.len());
+        if length + SEAL + self.frame.server.as_str().len() > PDU {
+            return Err(Unfit::TooLarge);
+        }
+        Ok(())
+    }
+
     /// Adds an event, if the rules allow it.
     ///
     /// # Errors
@@ -354,35 +374,9 @@ impl Sheet {
         let content = raw(&draft.content)?;
         let auth = self.auth(&draft, &content)?;
         self.check_with(&draft, &content, &auth)?;
-        let kind = draft.kind.to_string();
-        let replaces = draft
-            .state_key
-            .as_deref()
-            .and_then(|key| self.head.state.get(&kind, key))
-            .map(|link| link.ordinal);
         let keep = draft.core.is_none() || draft.state_key.is_some();
-        let mut link = Link {
-            ordinal: self.head.ordinal + 1,
-            seq: Seq(0),
-            id: new_event_id(),
-            kind: draft.kind,
-            state_key: draft.state_key,
-            sender: draft.sender,
-            at: draft.at.max(Timestamp(0)),
-            depth: self.head.depth + 1,
-            prev: self.head.last.iter().cloned().collect(),
-            auth,
-            hash: String::new(),
-            signature: (format!("ed25519:{}", self.key.version()), String::new()),
-            content: keep.then_some(content),
-            core: draft.core,
-            relates: draft.relates,
-            replaces,
-            transaction: draft.transaction,
-            read: self.head.read,
-            past: self.head.past,
-            waiting: self.head.waiting.clone(),
-        };
+        let mut link = self.link(&draft, auth);
+        link.content = keep.then_some(content);
         self.seal(&mut link, draft.content)?;
         let link = Arc::new(link);
         self.head.ordinal = link.ordinal;
@@ -394,6 +388,37 @@ impl Sheet {
         }
         self.links.push(link.clone());
         Ok(link)
+    }
+
+    /// The link of a draft, without its content and not sealed.
+    fn link(&self, draft: &Draft, auth: Vec<OwnedEventId>) -> Link {
+        let replaces = draft
+            .state_key
+            .as_deref()
+            .and_then(|key| self.head.state.get(&draft.kind.to_string(), key))
+            .map(|link| link.ordinal);
+        Link {
+            ordinal: self.head.ordinal + 1,
+            seq: Seq(0),
+            id: new_event_id(),
+            kind: draft.kind.clone(),
+            state_key: draft.state_key.clone(),
+            sender: draft.sender.clone(),
+            at: draft.at.max(Timestamp(0)),
+            depth: self.head.depth + 1,
+            prev: self.head.last.iter().cloned().collect(),
+            auth,
+            hash: String::new(),
+            signature: (format!("ed25519:{}", self.key.version()), String::new()),
+            content: None,
+            core: draft.core,
+            relates: draft.relates.clone(),
+            replaces,
+            transaction: draft.transaction.clone(),
+            read: self.head.read,
+            past: self.head.past,
+            waiting: self.head.waiting.clone(),
+        }
     }
 
     /// Remembers that a new link is related to an earlier one.

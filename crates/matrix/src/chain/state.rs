@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ruma::UserId;
+use ruma::events::TimelineEventType;
 use ruma::events::room::member::MembershipState;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,11 +12,14 @@ use serde::de::DeserializeOwned;
 use super::link::Link;
 
 type Keys = BTreeMap<String, Arc<Link>>;
+type Members = BTreeMap<String, MembershipState>;
 
 /// State. Cheap to clone: what was not changed is shared.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     types: BTreeMap<String, Arc<Keys>>,
+    /// What the events of members say: asked for everybody who waits, at each message.
+    members: Arc<Members>,
 }
 
 impl State {
@@ -59,8 +63,8 @@ impl State {
 
     /// Where somebody stands; [`MembershipState::Leave`] for who never was here.
     pub fn membership(&self, user: &UserId) -> MembershipState {
-        self.get("m.room.member", user.as_str())
-            .map_or(MembershipState::Leave, |link| membership(link))
+        let known = self.members.get(user.as_str());
+        known.cloned().unwrap_or(MembershipState::Leave)
     }
 
     /// Everybody, and where they stand.
@@ -73,11 +77,17 @@ impl State {
         let Some(key) = link.state_key.clone() else {
             return;
         };
+        if link.kind == TimelineEventType::RoomMember {
+            Arc::make_mut(&mut self.members).insert(key.clone(), membership(&link));
+        }
         let keys = self.types.entry(link.kind.to_string()).or_default();
         Arc::make_mut(keys).insert(key, link);
     }
 
     pub(super) fn remove(&mut self, kind: &str, key: &str) {
+        if kind == "m.room.member" {
+            Arc::make_mut(&mut self.members).remove(key);
+        }
         if let Some(keys) = self.types.get_mut(kind) {
             Arc::make_mut(keys).remove(key);
         }

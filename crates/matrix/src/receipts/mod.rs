@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use ruma::OwnedEventId;
-use sammen_core::{Seq, Timestamp};
+use sammen_core::{Address, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use api::routes;
@@ -31,6 +31,8 @@ pub use read::{Own, own, own_changed, receipts};
 const OWN: &str = "matrix.receipt";
 /// Rooms whose last change is remembered.
 const ROOMS: usize = 50_000;
+/// People's rooms of which it is remembered how far they have read.
+const OWN_KEPT: usize = 20_000;
 
 /// Namespace on the node's shelf of a room's public ones; keys are the user and the thread.
 fn public(room: &str) -> String {
@@ -59,17 +61,25 @@ pub struct Receipt {
     pub public: bool,
 }
 
-/// When the public receipts of rooms changed last, as far as is known.
-pub struct Changes(Mutex<(Seq, HashMap<String, Seq>)>);
+/// What is remembered of receipts.
+pub struct Changes {
+    /// When the public ones of rooms changed last, as far as is known.
+    last: Mutex<(Seq, HashMap<String, Seq>)>,
+    /// How far accounts have read rooms, by account and name of the room, and when that was read.
+    own: Mutex<HashMap<(Address, String), (Seq, Own)>>,
+}
 
 impl Changes {
     /// Before `start` every room may have changed.
     pub fn new(start: Seq) -> Self {
-        Self(Mutex::new((start, HashMap::new())))
+        Self {
+            last: Mutex::new((start, HashMap::new())),
+            own: Mutex::default(),
+        }
     }
 
     fn note(&self, room: &str, seq: Seq) {
-        let mut known = self.0.lock();
+        let mut known = self.last.lock();
         if known.1.len() >= ROOMS && !known.1.contains_key(room) {
             known.0 = seq;
             known.1.clear();
@@ -80,7 +90,7 @@ impl Changes {
 
     /// Whether a room's receipts may have changed after `since`.
     pub fn since(&self, room: &str, since: Seq) -> bool {
-        let known = self.0.lock();
+        let known = self.last.lock();
         since < known.0 || known.1.get(room).is_some_and(|last| *last > since)
     }
 }

@@ -7,7 +7,7 @@ use sammen_core::ops::send::{READ, ReadMark};
 use sammen_core::{Address, Outcome, Seq};
 use serde_json::{Map, Value, json};
 
-use super::{OWN, Receipt, public};
+use super::{OWN, OWN_KEPT, Receipt, public};
 use crate::chain::Room;
 use crate::server::Matrix;
 use crate::shelf;
@@ -55,8 +55,15 @@ fn decode(document: &Document) -> Option<Receipt> {
 /// # Errors
 /// When the store can't be read.
 pub fn own(matrix: &Matrix, account: &Address, room: &Room) -> Outcome<Own> {
-    let store = matrix.node.store();
-    let owner = Owner::from(account);
+    let (node, owner) = (&matrix.node, Owner::from(account));
+    let (at, key) = (node.announced(), (account.clone(), room.name().to_owned()));
+    let changed =
+        |since| node.shelf_changed(&owner, OWN, since) || node.shelf_changed(&owner, READ, since);
+    let known = matrix.receipts.own.lock().get(&key).cloned();
+    if let Some((_, own)) = known.filter(|(at, _)| !changed(*at)) {
+        return Ok(own);
+    }
+    let store = node.store();
     let prefix = format!("{}\0", room.name());
     let mut own = Own::default();
     for document in store.documents(&owner, OWN, &prefix, None, MOST)? {
@@ -68,17 +75,25 @@ pub fn own(matrix: &Matrix, account: &Address, room: &Room) -> Outcome<Own> {
     let mark = store.document(&owner, READ, &room.conversation.to_string())?;
     let mark = mark.and_then(|d| d.value);
     let mark: Option<ReadMark> = mark.and_then(|v| sammen_core::tx::decode(&v));
-    if let Some(mark) = mark
-        && let Some((ordinal, event)) = room.id_of(mark.id)?
-        && ordinal > own.main()
-    {
-        own.elsewhere = Some(Receipt {
-            event,
-            ordinal,
-            at: mark.at,
-            public: false,
-        });
+    if let Some(mark) = mark {
+        let Some((ordinal, event)) = room.id_of(mark.id)? else {
+            // The chain does not show it yet.
+            return Ok(own);
+        };
+        if ordinal > own.main() {
+            own.elsewhere = Some(Receipt {
+                event,
+                ordinal,
+                at: mark.at,
+                public: false,
+            });
+        }
     }
+    let mut all = matrix.receipts.own.lock();
+    if all.len() >= OWN_KEPT {
+        all.clear();
+    }
+    all.insert(key, (at, own.clone()));
     Ok(own)
 }
 
@@ -96,6 +111,9 @@ pub fn own_changed(
     let store = matrix.node.store();
     let owner = Owner::from(account);
     let keys = |namespace: &str| -> Outcome<Option<Vec<String>>> {
+        if !matrix.node.shelf_changed(&owner, namespace, since) {
+            return Ok(Some(Vec::new()));
+        }
         let found = store.documents_since(&owner, namespace, since, MOST)?;
         let found = found.filter(|found| found.len() < MOST);
         let known = |found: Vec<Document>| found.into_iter().filter(|d| d.version <= upto);

@@ -153,12 +153,16 @@ pub async fn touch(matrix: &Arc<Matrix>, who: &Caller, state: &PresenceState) ->
         let mut syncing = devices.syncing.lock();
         syncing.entry(who.device.id).or_default().clone()
     };
-    // Who hangs up meanwhile leaves no session that nobody ends: once it is in its place it is swept from there.
-    let begun = tokio::spawn({
-        let (matrix, who) = (matrix.clone(), who.clone());
-        async move { cell.get_or_init(|| begin(&matrix, &who)).await.clone() }
-    });
-    let Some(syncing) = begun.await.ok().flatten() else {
+    let begun = match cell.get() {
+        Some(begun) => begun.clone(),
+        // Who hangs up meanwhile leaves no session that nobody ends: once it is in its place it is swept from there.
+        None => {
+            let (matrix, who) = (matrix.clone(), who.clone());
+            let begin = async move { cell.get_or_init(|| begin(&matrix, &who)).await.clone() };
+            tokio::spawn(begin).await.ok().flatten()
+        }
+    };
+    let Some(syncing) = begun else {
         devices.syncing.lock().remove(&who.device.id);
         return None;
     };

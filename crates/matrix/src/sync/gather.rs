@@ -82,7 +82,7 @@ impl<'a> Frame<'a> {
                 .map(|(rooms, marks)| (rooms.into_iter().collect(), marks.into_iter().collect())),
             data: HashMap::new(),
         };
-        for piece in changed(matrix.node.store(), account, ROOM, since, now.seq)? {
+        for piece in changed(&matrix.node, account, ROOM, since, now.seq)? {
             if let Some(room) = piece.room.clone() {
                 frame.data.entry(room).or_default().push(piece);
             }
@@ -191,13 +191,7 @@ fn rooms(frame: &Frame<'_>, places: &[Place], answer: &mut v3::Response) -> Answ
 fn global(frame: &Frame<'_>, answer: &mut v3::Response) -> Answer<()> {
     let (matrix, account) = (frame.matrix, frame.who.address());
     let filter = &frame.asked.filter.account_data;
-    let mut pieces = changed(
-        matrix.node.store(),
-        account,
-        GLOBAL,
-        frame.since,
-        frame.now.seq,
-    )?;
+    let mut pieces = changed(&matrix.node, account, GLOBAL, frame.since, frame.now.seq)?;
     let asks_rules = pieces.iter().any(|p| p.kind == PUSH_RULES) || frame.since.is_none();
     if asks_rules {
         pieces.retain(|p| p.kind != PUSH_RULES);

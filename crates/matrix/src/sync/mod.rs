@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sammen_core::{Address, ConversationId, Timestamp};
+use sammen_core::{Address, ConversationId, Seq, Timestamp};
 
 use crate::routes::Table;
 
@@ -34,6 +34,8 @@ pub struct Sync {
     connections: sliding::Connections,
     /// Direct conversations that are named as such.
     named: Mutex<HashMap<Address, HashSet<ConversationId>>>,
+    /// Up to when the lists of ignored people are in step with whom accounts block.
+    pub(crate) in_step: Mutex<HashMap<Address, Seq>>,
 }
 
 impl Sync {
@@ -46,6 +48,7 @@ impl Sync {
             places: places::Places::default(),
             connections: sliding::Connections::default(),
             named: Mutex::default(),
+            in_step: Mutex::default(),
         }
     }
 }

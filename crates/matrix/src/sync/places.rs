@@ -41,6 +41,12 @@ pub async fn of(matrix: &Arc<Matrix>, account: &Address) -> Answer<Arc<Vec<Place
     let fresh = match known {
         Some(known) if known.opened >= people => {
             let account = account.clone();
+            if !matrix
+                .node
+                .shelf_changed(&Owner::from(&account), MEMBER, known.at)
+            {
+                return Ok(known.places);
+            }
             matrix.read(move |m| follow(m, &account, known, at)).await?
         }
         _ => None,

@@ -173,8 +173,8 @@ fn account_data(
     out: &mut response::Extensions,
 ) -> Answer<bool> {
     let (matrix, account) = (frame.matrix, frame.who.address());
-    let store = matrix.node.store();
-    let mut pieces = changed(store, account, GLOBAL, frame.since, frame.now.seq)?;
+    let node = &matrix.node;
+    let mut pieces = changed(node, account, GLOBAL, frame.since, frame.now.seq)?;
     if frame.since.is_none() || pieces.iter().any(|p| p.kind == PUSH_RULES) {
         pieces.retain(|p| p.kind != PUSH_RULES);
         let rules = rules::read_of(matrix, account, &frame.who.user_id)?;
@@ -190,9 +190,9 @@ fn account_data(
     let fresh = |name: &str| !told.sent.contains_key(name);
     let any = rooms.values().any(|(place, _)| fresh(place.room.name()));
     let since = frame.since.filter(|_| !any);
-    let all = changed(store, account, ROOM, since, frame.now.seq)?;
+    let all = changed(node, account, ROOM, since, frame.now.seq)?;
     let newer = match (frame.since, any) {
-        (Some(since), true) => changed(store, account, ROOM, Some(since), frame.now.seq)?,
+        (Some(since), true) => changed(node, account, ROOM, Some(since), frame.now.seq)?,
         _ => Vec::new(),
     };
     let is_new = |room: &str, kind: &str| {
