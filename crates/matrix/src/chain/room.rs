@@ -48,6 +48,9 @@ pub enum Direction {
     Forward,
 }
 
+/// Ordinals of the newest events about a room's visibility and a person's membership.
+type Newest = (u64, u64);
+
 #[derive(Default)]
 struct Tail {
     head: Arc<Head>,
@@ -73,7 +76,7 @@ pub struct Room {
     pub(crate) pen: tokio::sync::Mutex<()>,
     tail: RwLock<Tail>,
     /// What people see, by the newest events that say so.
-    sights: Mutex<HashMap<OwnedUserId, ((u64, u64), Sight)>>,
+    sights: Mutex<HashMap<OwnedUserId, (Newest, Sight)>>,
     /// How far the scribe is: seqs of core's log.
     pub(crate) progress: tokio::sync::watch::Sender<Seq>,
     /// The conversation as it was when it was last compared with the state.
