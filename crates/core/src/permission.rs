@@ -131,7 +131,15 @@ pub fn may_knock(convo: &Convo, who: &Address, matches: &dyn Fn(&Mask) -> bool) 
 /// May the principal take this one's invitation back, or turn them away while they knock?
 pub fn may_turn_away(convo: &Convo, by: &Principal, whom: &Member) -> Outcome<()> {
     if whom.membership == Membership::Invited {
-        return may_invite(convo, by);
+        may_invite(convo, by)?;
+        let own = whom.invited_by.as_ref() == by.address();
+        let ruler = |a: &Address| convo.standing(a) >= Standing::Admin;
+        return match by {
+            Principal::Of(address) if !own && !ruler(address) => Err(Refusal::Forbidden(
+                "only admins take back what others invited",
+            )),
+            _ => Ok(()),
+        };
     }
     lives_here(convo)?;
     match in_room(convo, by)? {
@@ -448,6 +456,25 @@ mod tests {
                 may,
                 "§{section}: {by} makes {who} {to:?}: {outcome:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_invitation_is_taken_back_by_who_made_it_or_an_admin() {
+        let room = room();
+        let mut invited = Member::new(address("new"));
+        invited.membership = Membership::Invited;
+        invited.invited_by = Some(address("member"));
+        for (by, may) in [
+            ("member", true),
+            ("member2", false),
+            ("mod-none", false),
+            ("admin", true),
+            ("owner", true),
+        ] {
+            let by = Principal::Of(address(by));
+            let outcome = may_turn_away(&room, &by, &invited);
+            assert_eq!(outcome.is_ok(), may, "{by:?}: {outcome:?}");
         }
     }
 

@@ -101,7 +101,6 @@ pub fn remove(tx: &mut Tx<'_>, address: &Address) -> Outcome<()> {
             at: tx.now,
         });
     }
-    tx.write(Write::ForgetDocuments(Owner::from(address)));
     tx.contacts.insert(address.clone(), Arc::default());
     let mut gone = Account::new(address.clone(), known.created);
     gone.removed = true;
@@ -109,6 +108,8 @@ pub fn remove(tx: &mut Tx<'_>, address: &Address) -> Outcome<()> {
     gone.generation = known.generation + 1;
     tx.put_account(gone);
     erase::erase_author(tx, address, Seq(0), 256)?;
+    // Behind all that was written on the account's shelf.
+    tx.write(Write::ForgetDocuments(Owner::from(address)));
     let account = address.clone();
     tx.after(move |live| live.close(&account, CloseReason::SignedOut, None));
     Ok(())

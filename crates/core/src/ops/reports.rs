@@ -11,6 +11,8 @@ use crate::tx::{Expect, Tx, decode, encode};
 
 /// The node's shelf.
 const SHELF: &str = "reports";
+/// On the shelf of who reported: which of theirs nobody has looked at yet.
+const OPEN: &str = "reports-open";
 /// Reports of one account that may wait at once.
 pub const WAITING: usize = 50;
 /// Longest text of a report, in bytes.
@@ -82,12 +84,8 @@ pub fn add(tx: &mut Tx<'_>, report: &Report) -> Outcome<String> {
     if report.text.as_ref().is_some_and(|text| text.len() > TEXT) {
         return Err(Refusal::TooLarge);
     }
-    let known = tx.documents(&Owner::Node, SHELF, 5_000)?;
-    let waiting = known
-        .iter()
-        .filter_map(|d| decode::<Report>(d.value.as_ref()?))
-        .filter(|r| r.by == report.by && r.state == State::Open);
-    if waiting.count() >= WAITING {
+    let owner = Owner::from(&report.by);
+    if tx.count_documents(&owner, OPEN)?.documents >= WAITING as u64 {
         return Err(Refusal::TooMany);
     }
     let key = latest_first(tx.now, tx.random());
@@ -98,6 +96,8 @@ pub fn add(tx: &mut Tx<'_>, report: &Report) -> Outcome<String> {
         Expect::Absent,
         Some(encode(report)?),
     )?;
+    let mark = Some(bytes::Bytes::new());
+    tx.put_document(&owner, OPEN, &key, Expect::Absent, mark)?;
     Ok(key)
 }
 
@@ -111,6 +111,13 @@ pub fn change(tx: &mut Tx<'_>, id: &str, change: impl FnOnce(&mut Report)) -> Ou
     change(&mut report);
     let value = Some(encode(&report)?);
     tx.put_document(&Owner::Node, SHELF, id, Expect::Anything, value)?;
+    let owner = Owner::from(&report.by);
+    if report.state == State::Open {
+        let mark = Some(bytes::Bytes::new());
+        tx.put_document(&owner, OPEN, id, Expect::Anything, mark)?;
+    } else {
+        tx.erase_document(&owner, OPEN, id);
+    }
     Ok(report)
 }
 

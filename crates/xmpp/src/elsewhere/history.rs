@@ -169,11 +169,12 @@ pub(super) fn came_in(tx: &mut Tx<'_>, convo: &Convo, jid: &Jid) -> Outcome<()> 
     write(tx, jid, &read)
 }
 
-/// The newest message that the room has told, by the room's id, and when.
+/// The newest message that the room has told, by the room's id, and when; without an id where none of them has one.
 fn newest(tx: &Tx<'_>, convo: &Convo, jid: &Jid) -> Outcome<Option<(String, Timestamp)>> {
     let events = projection::latest(tx, convo.id(), LATEST)?;
     let mut told = events.iter().rev();
-    Ok(told.find_map(|e| Some((room_id(e, jid)?, e.at))))
+    let told = told.find_map(|e| Some((room_id(e, jid)?, e.at)));
+    Ok(told.or_else(|| events.last().map(|e| (String::new(), e.at))))
 }
 
 /// A message that brings a result of an archive; true if it was one that was asked for.

@@ -164,7 +164,13 @@ fn apply(tx: &mut Tx<'_>, room: &Room, changes: Vec<Change>) -> Outcome<()> {
                 reason,
             } => projection::went(tx, id, &who, action, by.as_ref(), reason)?,
             Change::Topic(topic, by, told) => projection::topic(tx, id, &topic, &by, told)?,
-            Change::Said(said) => said_in(tx, &convo, said)?,
+            Change::Said(said) => match said_in(tx, &convo, said) {
+                // It checks before it changes: what can't be kept is left out, and what follows is not.
+                Err(why @ (Refusal::TooLarge | Refusal::TooMany | Refusal::Invalid(_))) => {
+                    tracing::debug!(protocol = "xmpp", %why, "a message of a room elsewhere is not kept");
+                }
+                other => other?,
+            },
             Change::Typing(who, typing) => {
                 let convo = tx.convo(id)?;
                 if !convo.has(&who) || who.is_account() {
@@ -218,7 +224,9 @@ fn said_in(tx: &mut Tx<'_>, convo: &Arc<Convo>, said: Said) -> Outcome<()> {
         return Ok(());
     }
     let mut ids: Vec<ForeignId> = known.into_iter().collect();
-    let sender = said.native.id.clone().filter(|i| !i.is_empty());
+    let most = tx.limits().foreign_id_bytes;
+    let sender = said.native.id.clone();
+    let sender = sender.filter(|id| !id.is_empty() && id.len() <= most);
     ids.extend(sender.map(|id| ForeignId {
         scheme: Scheme::XmppId,
         id,
@@ -613,6 +621,14 @@ fn spoken(
         server.node.domains().iter().any(|d| d.as_str() == by)
     });
     kept.remove_children(|c| matches!(c.ns(), ns::MUC_USER | ns::DELAY));
+    // Some archives keep the message as it was before they gave it an id.
+    if let Some(id) = archived
+        && !kept.all("stanza-id", ns::SID).any(|s| by_room(&s))
+    {
+        let by = room.jid.as_str();
+        let known = Element::new(ns::SID, "stanza-id").attr("by", by);
+        kept.push(known.attr("id", id));
+    }
     match incoming::read(&kept) {
         Act::Log(content, relation) => {
             let envelope = Envelope {

@@ -181,8 +181,9 @@ pub fn turn_away(
         .address()
         .ok_or(Refusal::Invalid("the node invites nobody"))?;
     let mut member = (**member).clone();
-    // What the invitation gave goes with it.
-    if member.standing == Standing::Member && member.intervals.is_empty() {
+    // What the invitation gave goes with it; in an open room it gave nothing.
+    let gave = convo.conversation.settings.join_rule != JoinRule::Open;
+    if gave && member.standing == Standing::Member && member.intervals.is_empty() {
         member.standing = Standing::None;
     }
     Ok(remove(
