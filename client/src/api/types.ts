@@ -723,6 +723,28 @@ export type Known =
   /** Not known. */
   | "unknown";
 
+/** What a link leads to, in short. */
+export interface LinkPreview {
+  /** What it is about. */
+  description?: string;
+  /** The link as it stands in the text. */
+  link: string;
+  /** A small picture. */
+  picture?: SmallPicture;
+  /** The site's name. */
+  site?: string;
+  /** The page's title. */
+  title?: string;
+  /** Where it led in the end. */
+  url: string;
+}
+
+/** What the links of an entry lead to. */
+export interface LinkPreviews {
+  /** One at most, for now. */
+  previews: LinkPreview[];
+}
+
 /** Whether nobody new comes in: no registration, no invitation, no first contact from outside. */
 export interface Lockdown {
   /** It is on. */
@@ -903,6 +925,8 @@ export interface NodeInfo {
   lockdown: boolean;
   /** Members may invite. */
   members_invite: boolean;
+  /** The node fetches what links lead to. */
+  previews: boolean;
   /** Protocols that are switched on. */
   protocols: string[];
   /** Anyone may make an account. */
@@ -1102,6 +1126,28 @@ export interface ReadersShort {
   sentence: string;
   /** Networks and servers beside this node. */
   servers: string[];
+}
+
+/** Another passphrase for one that was forgotten. */
+export interface Recover {
+  /** The recovery code. */
+  code: string;
+  /** `alice` or `alice@example.org`. */
+  name: string;
+  /** The new passphrase. */
+  password: string;
+}
+
+/** A recovery code: sets another passphrase, once. */
+export interface RecoveryCode {
+  /** It: shown once. */
+  code: string;
+}
+
+/** A wish for another recovery code. */
+export interface RecoveryWish {
+  /** The passphrase. */
+  passphrase: string;
 }
 
 /** A new account. */
@@ -1431,6 +1477,16 @@ export interface SignOutEverywhere {
   keep_this?: boolean;
   /** The passphrase. */
   passphrase: string;
+}
+
+/** A small picture that the node made. */
+export interface SmallPicture {
+  /** Height in points. */
+  height: number;
+  /** Where it can be had: a path. */
+  url: string;
+  /** Width in points. */
+  width: number;
 }
 
 /** How a room ranks a person for good. */

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use sammen_net::Connection;
 use sammen_net::fetch::Fetcher;
+use sammen_net::preview::Previews;
 
 use crate::config::{self, Config, Security};
 use crate::run::{Addresses, Assembled};
@@ -30,6 +31,7 @@ pub struct Protocols {
     host: Arc<crate::web_host::NodeHost>,
     /// What strangers make the node fetch; each use of it has a lane of its own.
     fetcher: Fetcher,
+    previews: Arc<Previews>,
     url: Option<String>,
 }
 
@@ -53,7 +55,9 @@ impl Protocols {
         let matrix = matrix(config, addresses, &fetcher)?;
         let matrix =
             sammen_matrix::Matrix::new(handle.clone(), accounts.clone(), matrix, host.clone());
-        let web = sammen_web::Web::new(handle, accounts, web(config, addresses), host.clone())
+        let previews = Arc::new(Previews::new(&fetcher));
+        let settings = web(config, addresses, &previews);
+        let web = sammen_web::Web::new(handle, accounts, settings, host.clone())
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
         Ok(Self {
             xmpp,
@@ -62,6 +66,7 @@ impl Protocols {
             matrix,
             host,
             fetcher,
+            previews,
             url,
         })
     }
@@ -135,7 +140,7 @@ impl Protocols {
         self.xmpp.config.set(xmpp(config)?);
         config::fetch::reload(&self.fetcher, config)?;
         self.irc.reconfigure(irc(config, addresses));
-        self.web.config.set(web(config, addresses));
+        self.web.config.set(web(config, addresses, &self.previews));
         self.host.reload(config);
         if let Some(matrix) = &self.matrix {
             matrix
@@ -222,7 +227,7 @@ pub fn configured_url(config: &Config) -> Option<String> {
     http_url(config, &addresses)
 }
 
-fn web(config: &Config, addresses: &Addresses) -> sammen_web::Config {
+fn web(config: &Config, addresses: &Addresses, previews: &Arc<Previews>) -> sammen_web::Config {
     let mut doors = Vec::new();
     let families = [("xmpp", &addresses.xmpp), ("irc", &addresses.irc)];
     for (protocol, list) in families {
@@ -247,6 +252,7 @@ fn web(config: &Config, addresses: &Addresses) -> sammen_web::Config {
         rooms_by_anyone: config.accounts.rooms_by_anyone,
         requests_between_accounts: config.accounts.requests_between_accounts,
         inviters: config.accounts.invitations,
+        previews: config.fetch.previews.then(|| previews.clone()),
     }
 }
 

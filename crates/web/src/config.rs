@@ -26,6 +26,8 @@ pub struct Config {
     pub requests_between_accounts: bool,
     /// Who may invite people who have no account.
     pub inviters: sammen_net::invitations::Inviters,
+    /// What links lead to; none where nothing is fetched.
+    pub previews: Option<Arc<sammen_net::preview::Previews>>,
 }
 
 /// A protocol that is switched on.

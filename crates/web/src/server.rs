@@ -10,6 +10,7 @@ use sammen_core::{Address, DeviceId, Domain, EventId, Node};
 use sammen_net::accounts::Accounts;
 use sammen_net::login::Logins;
 
+use crate::api::recovery;
 use crate::auth::SCOPE;
 use crate::config::{Config, Host};
 use crate::problem::{Answer, Problem};
@@ -32,6 +33,8 @@ pub struct Web {
     pub host: Arc<dyn Host>,
     pub(crate) rates: Rates,
     pub(crate) logins: Logins,
+    /// With recovery codes.
+    pub(crate) recoveries: Logins,
     pub(crate) tickets: crate::pages::Tickets,
     /// The client's own ids of what was sent just now.
     pub(crate) sent: Mutex<LruCache<EventId, (DeviceId, String)>>,
@@ -49,6 +52,7 @@ impl Web {
         let most = NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN);
         Some(Arc::new(Self {
             logins: Logins::new(accounts.clone(), SCOPE),
+            recoveries: Logins::new(accounts.clone(), recovery::SCOPE),
             node,
             accounts,
             base: config.base.clone(),

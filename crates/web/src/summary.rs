@@ -212,6 +212,19 @@ fn is_request(web: &Web, mine: &Contact, reader: &Address, peer: &Address) -> bo
     !trusted && !colleague && peer != reader
 }
 
+/// Whether a conversation is a stranger's that waits to be accepted. Blocking.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn waits(web: &Web, reader: &Address, convo: &Convo) -> Answer<bool> {
+    let Some(peer) = convo.conversation.peer_of(reader) else {
+        return Ok(false);
+    };
+    let contacts = web.node.contacts(reader)?;
+    let mine = contacts.get(peer).cloned().unwrap_or_default();
+    Ok(is_request(web, &mine, reader, peer))
+}
+
 /// A conversation as a list shows it. Blocking.
 ///
 /// # Errors

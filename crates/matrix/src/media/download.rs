@@ -146,7 +146,7 @@ pub(super) async fn picture(matrix: &Arc<Matrix>, place: Place) -> Answer<(Strin
         Place::File(_) => Ok(None),
     });
     let bytes = found.await?.ok_or_else(nothing)?;
-    let media_type = super::thumbnail::sniff(&bytes).ok_or_else(nothing)?;
+    let media_type = sammen_net::thumbnail::sniff(&bytes).ok_or_else(nothing)?;
     Ok((media_type.to_owned(), bytes))
 }
 

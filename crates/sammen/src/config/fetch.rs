@@ -14,15 +14,28 @@ const AT_ONCE: usize = 32;
 const EACH: usize = 4;
 
 /// What is fetched, and from where.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fetch {
+    /// Whether previews of links are fetched.
+    pub previews: bool,
     /// Networks that may be reached though they are not everybody's.
     pub allow: Vec<IpNet>,
     /// Ports besides 80, 443 and 8448.
     pub ports: Vec<u16>,
     /// PEM files of authorities that are trusted besides those of the system.
     pub authorities: Vec<PathBuf>,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self {
+            previews: true,
+            allow: Vec::new(),
+            ports: Vec::new(),
+            authorities: Vec::new(),
+        }
+    }
 }
 
 fn ways(config: &Config) -> anyhow::Result<Ways> {

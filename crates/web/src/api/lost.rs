@@ -65,6 +65,7 @@ async fn lost(
             .to_owned(),
         "Contacts see a new key when you set up encryption anew; compare it with them.".to_owned(),
     ];
+    remains.push("Your recovery code was ended, too: make another one.".to_owned());
     if !new {
         remains.push(
             "Your passphrase still holds: change it if it was stored on the phone.".to_owned(),

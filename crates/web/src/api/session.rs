@@ -157,6 +157,7 @@ fn info(web: &Web) -> Answer<t::NodeInfo> {
         registration: config.registration,
         lockdown: lockdown::is_on(web)?,
         rooms_by_anyone: config.rooms_by_anyone,
+        previews: config.previews.is_some(),
         members_invite: config.inviters == sammen_net::invitations::Inviters::Members,
     })
 }

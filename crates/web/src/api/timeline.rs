@@ -280,7 +280,7 @@ fn nothing() -> t::Page {
 }
 
 /// A line of a conversation that the reader may see. Blocking.
-fn line(web: &Web, reader: &Address, convo: &Convo, event: &str) -> Answer<Arc<Event>> {
+pub(super) fn line(web: &Web, reader: &Address, convo: &Convo, event: &str) -> Answer<Arc<Event>> {
     let id: EventId = event.parse().map_err(|_| Problem::not_found())?;
     let event = web.node.visible_event(reader, id)?;
     event

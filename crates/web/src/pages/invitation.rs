@@ -13,15 +13,12 @@ use serde::Deserialize;
 
 use super::apps::{self, App, System};
 use super::{first, page, qr};
-use crate::api::credentials;
+use crate::api::{credentials, recovery};
 use crate::auth::{From, same_origin};
 use crate::lockdown;
 use crate::person::{View, person};
 use crate::problem::{Answer, Problem};
 use crate::server::Web;
-
-/// The scope of recovery codes: no protocol takes them.
-pub const RECOVERY: &str = "recovery";
 
 /// Name and passphrase.
 #[derive(Deserialize)]
@@ -231,7 +228,7 @@ async fn done(
     headers: &HeaderMap,
 ) -> Response<Body> {
     // Where it can't be made the account is there all the same.
-    let code = credentials::make(web, account, "Recovery code".into(), vec![RECOVERY.into()]).await;
+    let code = recovery::replace(web, account, None).await;
     let ticket = web.tickets.give(account.clone(), web.node.now());
     let agent = headers
         .get(header::USER_AGENT)
@@ -248,7 +245,7 @@ async fn done(
             @if let Ok(code) = &code {
                 h2 { "Keep this code" }
                 p { "With it you get back in when you forget your passphrase. It is shown only now: write it down." }
-                p class="secret" { (code.secret) }
+                p class="secret" { (code) }
             }
             h2 { "Chat here, now" }
             div class="card first" {

@@ -39,6 +39,8 @@ answer! {
         pub rooms_by_anyone: bool,
         /// Members may invite.
         pub members_invite: bool,
+        /// The node fetches what links lead to.
+        pub previews: bool,
     }
 
     /// Room for files.
@@ -125,6 +127,12 @@ answer! {
         pub token: Device,
         /// The token: shown once.
         pub secret: String,
+    }
+
+    /// A recovery code: sets another passphrase, once.
+    pub struct RecoveryCode {
+        /// It: shown once.
+        pub code: String,
     }
 
     /// What "I lost my phone" ended.
@@ -232,6 +240,22 @@ ask! {
         /// Signs all other devices out.
         #[serde(default)]
         pub sign_out_others: bool,
+    }
+
+    /// Another passphrase for one that was forgotten.
+    pub struct Recover {
+        /// `alice` or `alice@example.org`.
+        pub name: String,
+        /// The recovery code.
+        pub code: String,
+        /// The new passphrase.
+        pub password: String,
+    }
+
+    /// A wish for another recovery code.
+    pub struct RecoveryWish {
+        /// The passphrase.
+        pub passphrase: String,
     }
 
     /// A wish for an app password.

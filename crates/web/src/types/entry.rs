@@ -148,6 +148,43 @@ answer! {
         pub size: Option<u64>,
     }
 
+    /// What the links of an entry lead to.
+    #[derive(Default)]
+    pub struct LinkPreviews {
+        /// One at most, for now.
+        pub previews: Vec<LinkPreview>,
+    }
+
+    /// What a link leads to, in short.
+    pub struct LinkPreview {
+        /// The link as it stands in the text.
+        pub link: String,
+        /// Where it led in the end.
+        pub url: String,
+        /// The page's title.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub title: Option<String>,
+        /// What it is about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub description: Option<String>,
+        /// The site's name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub site: Option<String>,
+        /// A small picture.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub picture: Option<SmallPicture>,
+    }
+
+    /// A small picture that the node made.
+    pub struct SmallPicture {
+        /// Where it can be had: a path.
+        pub url: String,
+        /// Width in points.
+        pub width: u32,
+        /// Height in points.
+        pub height: u32,
+    }
+
     /// A file that was uploaded.
     pub struct Uploaded {
         /// Its id, for sending it.

@@ -4,6 +4,7 @@ mod contract;
 mod house;
 mod invitations;
 mod permission;
+mod recovery;
 mod rooms;
 mod sign_in;
 mod talking;
