@@ -26,7 +26,7 @@ class Served(Place):
         base = free_base()
         self.xmpp, self.xmpp_tls, self.irc_tls, https = base, base + 1, base + 2, base + 3
         self.http = f"https://127.0.0.1:{https}"
-        self.base = base
+        self.base, self.page = base, f"{self.http}/"
         more = sections or {}
         listen = lambda port, how: f'listen = [{{ address = "127.0.0.1:{port}", security = "{how}" }}]'  # noqa: E731
         further = "".join(f', {{ address = "{one}", security = "starttls" }}' for one in also)

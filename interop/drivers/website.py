@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Website:
     """`pages` are paths with a media type and a body, or a function of the request that gives status, headers and body."""
 
-    def __init__(self, pages: dict | None = None, tls: ssl.SSLContext | None = None):
+    def __init__(self, pages: dict | None = None, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"):
         self.pages = pages or {}
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         site = self
@@ -39,11 +39,11 @@ class Website:
             def log_message(self, *words):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer((host, 0), Handler)
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_port
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if tls else ''}://{host}:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def paths(self) -> list[str]:

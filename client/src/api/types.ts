@@ -1019,6 +1019,28 @@ export interface ProfileChange {
   name?: string;
 }
 
+/** Whether this browser is told of messages while the page is closed. */
+export interface PushState {
+  /** The node's key, for subscribing; absent where the node can't push just now. */
+  key?: string;
+  /** It is. */
+  on: boolean;
+  /** The messages say who writes what. */
+  text: boolean;
+}
+
+/** A browser's subscription at its push service. */
+export interface PushWish {
+  /** The browser's secret, base64url. */
+  auth: string;
+  /** Where the service takes messages. */
+  endpoint: string;
+  /** The browser's public key, base64url. */
+  p256dh: string;
+  /** Messages shall say who writes what. */
+  text?: boolean;
+}
+
 /** Room for files. */
 export interface Quota {
   /** Bytes that they may take. */

@@ -5,7 +5,7 @@ import { Stream, type Frame } from '../api/stream';
 import type { Address, ConversationId, EventId } from '../api/names';
 import type { Contact, Conversation, Device, Entry, Me, Person, Show } from '../api/types';
 import { forget } from './drafts';
-import { notify, stillNotifying } from './notify';
+import { notify, repushing, stillNotifying } from './notify';
 import { Outbox } from './outbox.svelte';
 import { place } from './route.svelte';
 import { shelf } from './shelf';
@@ -100,11 +100,13 @@ class App {
     });
     this.#stream.open();
     await this.outbox.load();
+    void repushing(true);
   }
 
   async #over(): Promise<void> {
     this.#stream?.end();
     this.#stream = undefined;
+    void repushing(false);
     this.me = undefined;
     this.phase = 'signed-out';
     this.listed = this.connected = false;

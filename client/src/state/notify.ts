@@ -1,4 +1,4 @@
-// Notifications while the page is open somewhere: only when nobody looks at the conversation, never more than was asked for.
+// Notifications: by push where the browser has it, else while the page is open somewhere; only when nobody looks at the conversation.
 import type { ConversationId } from '../api/names';
 import type { Conversation, Entry } from '../api/types';
 import { summary } from '../text/summary';
@@ -12,15 +12,42 @@ export function notifying(): boolean {
   return 'Notification' in globalThis && Notification.permission === 'granted' && localStorage.getItem('notify') === 'yes';
 }
 
-/** Asks the browser when it is switched on. Says what holds now. */
-export async function setNotifying(on: boolean): Promise<boolean> {
+/** Whether notifications come by push, also while the page is closed. */
+export function pushing(): boolean {
+  return notifying() && localStorage.getItem('push') !== null;
+}
+
+/** Whether they say who writes what; without push it stays in the browser anyway. */
+export function telling(): boolean {
+  return localStorage.getItem('push') !== 'bare';
+}
+
+/** Asks the browser when it is switched on, and for push where it has that. Says what holds now. */
+export async function setNotifying(on: boolean, text = false): Promise<boolean> {
   if (on && 'Notification' in globalThis && Notification.permission !== 'granted') await Notification.requestPermission();
   localStorage.setItem('notify', on ? 'yes' : 'no');
+  const { push, unpush } = await import('./push');
+  if (notifying() && (await push(text))) localStorage.setItem('push', text ? 'text' : 'bare');
+  else await stopPushing(unpush);
   return notifying();
 }
 
+async function stopPushing(unpush: (signedIn?: boolean) => Promise<void>, signedIn = true): Promise<void> {
+  if (localStorage.getItem('push') === null) return;
+  localStorage.removeItem('push');
+  await unpush(signedIn).catch(() => undefined);
+}
+
+/** Who is signed out hears nothing more; who comes back is known anew. */
+export async function repushing(signedIn: boolean): Promise<void> {
+  if (localStorage.getItem('push') === null) return;
+  const { repush, unpush } = await import('./push');
+  if (signedIn) await repush().catch(() => undefined);
+  else await stopPushing(unpush, false);
+}
+
 export function notify(conversation: Conversation, entry: Entry, open: boolean): void {
-  if (!notifying() || (open && document.visibilityState === 'visible' && document.hasFocus())) return;
+  if (!notifying() || pushing() || (open && document.visibilityState === 'visible' && document.hasFocus())) return;
   const title = conversation.kind === 'room' ? t('notify.in', { who: entry.author.name, room: conversation.name }) : entry.author.name;
   const text = conversation.request ? t('notify.request') : summary(entry);
   try {
@@ -41,4 +68,6 @@ export function notify(conversation: Conversation, entry: Entry, open: boolean):
 export function stillNotifying(id: ConversationId): void {
   shown.get(id)?.close();
   shown.delete(id);
+  const pushed = navigator.serviceWorker?.getRegistration().then((it) => it?.getNotifications({ tag: id }));
+  void pushed?.then((all) => all?.forEach((one) => one.close())).catch(() => undefined);
 }

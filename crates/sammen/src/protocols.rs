@@ -59,6 +59,7 @@ impl Protocols {
         let settings = web(config, addresses, &previews);
         let web = sammen_web::Web::new(handle, accounts, settings, host.clone())
             .ok_or_else(|| anyhow::anyhow!("the node has no domain"))?;
+        sammen_web::push::start(&web, &fetcher);
         Ok(Self {
             xmpp,
             irc,

@@ -6,6 +6,7 @@
 //!    ├── api/      what members do            translate.rs, person.rs, summary.rs: core's words as one reader sees them
 //!    ├── admin/    what administrators do     audit.rs: every act, in the batch that does it
 //!    ├── stream/   the WebSocket that tails the log
+//!    ├── push/     tells browsers whose page is closed
 //!    ├── pages/    invitations, without scripts
 //!    └── client.rs client/dist, inside the binary
 //! ```
@@ -13,6 +14,7 @@
 //! the table and nowhere else, so that a test can go through all of them.
 //!
 //! Standards: RFC 9110 (HTTP), 9457 (problems), 6455 (WebSocket), 6265bis (cookies), 6750 (bearer tokens), OpenAPI 3.1,
+//! 8030, 8188, 8291, 8292 (Web Push),
 //! CSP 3, Fetch metadata.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg_attr(
@@ -38,6 +40,7 @@ pub mod openapi;
 mod pages;
 mod person;
 pub mod problem;
+pub mod push;
 mod rates;
 mod reports;
 pub mod routes;

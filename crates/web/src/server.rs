@@ -35,6 +35,8 @@ pub struct Web {
     pub(crate) logins: Logins,
     /// With recovery codes.
     pub(crate) recoveries: Logins,
+    /// Pushes to browsers, once it began.
+    pub(crate) push: std::sync::OnceLock<Arc<crate::push::Push>>,
     pub(crate) tickets: crate::pages::Tickets,
     /// The client's own ids of what was sent just now.
     pub(crate) sent: Mutex<LruCache<EventId, (DeviceId, String)>>,
@@ -59,6 +61,7 @@ impl Web {
             config: Setting::new(config),
             host,
             rates: Rates::default(),
+            push: Default::default(),
             tickets: crate::pages::Tickets::default(),
             sent: Mutex::new(LruCache::new(most)),
         }))

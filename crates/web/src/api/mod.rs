@@ -15,6 +15,7 @@ mod lost;
 pub(crate) mod members;
 mod previews;
 pub(crate) mod profile;
+mod push;
 mod readers;
 pub(crate) mod recovery;
 pub(crate) mod reports;
@@ -33,6 +34,7 @@ pub fn routes(table: &mut Table) {
     devices::routes(table);
     credentials::routes(table);
     recovery::routes(table);
+    push::routes(table);
     lost::routes(table);
     export::routes(table);
     conversations::routes(table);

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::Method;
 use sammen_core::Address;
-use sammen_net::credentials::{Credentials, Kind, PasswordId, Scopes};
+use sammen_net::credentials::{Credentials, Kind, Password, PasswordId, Scopes};
 use sammen_net::{Peer, Secret};
 
 use crate::auth::{self, Caller, Need};
@@ -44,15 +44,11 @@ pub fn routes(table: &mut Table) {
         .by(renew);
 }
 
-/// The ids of an account's recovery codes: passwords for nothing else.
-fn codes(credentials: &Credentials) -> impl Iterator<Item = (PasswordId, &str)> {
-    let passwords = credentials.passwords().iter();
-    passwords.filter_map(|password| match &password.kind {
-        Kind::App { name, scopes } if scopes.names().eq([SCOPE]) => {
-            Some((password.id, name.as_str()))
-        }
-        _ => None,
-    })
+/// An account's recovery codes: passwords for nothing else.
+fn codes(credentials: &Credentials) -> impl Iterator<Item = &Password> {
+    let code =
+        |p: &&Password| matches!(&p.kind, Kind::App { scopes, .. } if scopes.names().eq([SCOPE]));
+    credentials.passwords().iter().filter(code)
 }
 
 async fn recover(
@@ -67,9 +63,9 @@ async fn recover(
     let proven = checked.await?;
     // An app's password for every protocol is none of these, and neither is the passphrase.
     let known = web.accounts.credentials(&proven.account).await?;
-    let named = |(_, name): &(PasswordId, &str)| Some(*name) == proven.credential.as_deref();
-    let used = known.as_ref().and_then(|c| codes(c).find(named));
-    let used = used.map(|(id, _)| id).ok_or_else(Problem::wrong_login)?;
+    let shown = |p: &&Password| p.credential() == proven.credential;
+    let used = known.as_ref().and_then(|c| codes(c).find(shown));
+    let used = used.map(|p| p.id).ok_or_else(Problem::wrong_login)?;
     let new = Secret::new(ask.password);
     let code = replace(&web, &proven.account, Some((used, new))).await?;
     tracing::info!(protocol = "web", account = %proven.account, "{} set another passphrase with the recovery code", proven.account);
@@ -97,7 +93,7 @@ pub(crate) async fn replace(
     let (iterations, now) = (web.accounts.iterations(), web.accounts.now_ms());
     let made = web.accounts.change(account, move |credentials| {
         let rng = &mut rand::rng();
-        let old: Vec<PasswordId> = codes(credentials).map(|(id, _)| id).collect();
+        let old: Vec<PasswordId> = codes(credentials).map(|p| p.id).collect();
         if let Some((used, new)) = &with {
             // Somebody was faster with the same code.
             if !old.contains(used) {

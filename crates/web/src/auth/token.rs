@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore as _;
 use sammen_core::ops::sessions;
-use sammen_core::{Address, Credential, Device, DeviceId, Protocol, ops};
+use sammen_core::{Account, Address, Credential, Device, DeviceId, Protocol, ops};
 use sammen_net::Secret;
 use subtle::ConstantTimeEq as _;
 
@@ -100,6 +100,24 @@ pub async fn mint(
     Ok((text, device))
 }
 
+/// The account that a device still signs in; `None` where it doesn't any more. Blocking.
+fn holder(web: &Web, kind: Kind, device: &Device) -> Answer<Option<Arc<Account>>> {
+    let fresh = kind == Kind::Token || web.node.now().0 - device.seen.0 < LONGEST_MS;
+    if device.protocol != Protocol::Web || !device.key.starts_with(kind.prefix()) || !fresh {
+        return Ok(None);
+    }
+    let account = web.node.account(&device.account)?;
+    Ok(account.filter(|a| !a.disabled && !a.removed && a.generation == device.generation))
+}
+
+/// Whether a device is still signed in. Blocking.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn holds(web: &Web, kind: Kind, device: &Device) -> Answer<bool> {
+    Ok(holder(web, kind, device)?.is_some())
+}
+
 /// Who a token stands for; `None` where it stands for nobody.
 pub async fn caller(web: &Arc<Web>, kind: Kind, token: &Secret) -> Answer<Option<Caller>> {
     let Some((number, secret)) = token.expose().split_once('.') else {
@@ -123,18 +141,14 @@ pub async fn caller(web: &Arc<Web>, kind: Kind, token: &Secret) -> Answer<Option
                 return Ok(None);
             };
             let same: bool = device.key.as_bytes().ct_eq(key.as_bytes()).into();
-            let fresh = kind == Kind::Token || web.node.now().0 - device.seen.0 < LONGEST_MS;
-            if !same || device.protocol != Protocol::Web || !fresh {
+            if !same {
                 return Ok(None);
             }
-            let account = web.node.account(&device.account)?;
-            Ok(account
-                .filter(|a| !a.disabled && !a.removed && a.generation == device.generation)
-                .map(|account| Caller {
-                    account,
-                    device: Arc::new(device),
-                    kind,
-                }))
+            Ok(holder(web, kind, &device)?.map(|account| Caller {
+                account,
+                device: Arc::new(device),
+                kind,
+            }))
         })
         .await?;
     if let Some(caller) = &found {

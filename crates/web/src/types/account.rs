@@ -135,6 +135,17 @@ answer! {
         pub code: String,
     }
 
+    /// Whether this browser is told of messages while the page is closed.
+    pub struct PushState {
+        /// The node's key, for subscribing; absent where the node can't push just now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub key: Option<String>,
+        /// It is.
+        pub on: bool,
+        /// The messages say who writes what.
+        pub text: bool,
+    }
+
     /// What "I lost my phone" ended.
     pub struct LostPhone {
         /// Devices that were signed in.
@@ -250,6 +261,19 @@ ask! {
         pub code: String,
         /// The new passphrase.
         pub password: String,
+    }
+
+    /// A browser's subscription at its push service.
+    pub struct PushWish {
+        /// Where the service takes messages.
+        pub endpoint: String,
+        /// The browser's public key, base64url.
+        pub p256dh: String,
+        /// The browser's secret, base64url.
+        pub auth: String,
+        /// Messages shall say who writes what.
+        #[serde(default)]
+        pub text: bool,
     }
 
     /// A wish for another recovery code.
