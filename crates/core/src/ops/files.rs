@@ -6,14 +6,15 @@
 //! the file, but does not take it along.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::document::Owner;
 use crate::event::{Content, Event};
-use crate::ids::EventId;
+use crate::ids::{EventId, Timestamp};
 use crate::refusal::Outcome;
 use crate::store::{BlobInfo, Write};
-use crate::tx::{Expect, Tx};
+use crate::tx::{Expect, Tx, decode};
 
 /// The shelf that holds what a file is called (owner: who uploaded it; key: its slot). Named after the first protocol
 /// that had files.
@@ -21,6 +22,10 @@ pub const NAMES: &str = "xmpp-upload";
 /// The shelf of notes (owner: the file's; key: the slot, `/`, the event's id). With an empty id: the owner took back
 /// what showed the file.
 const NOTES: &str = "file-notes";
+/// Addresses that are told before their file comes (owner: the node; key: the slot; value: [`Awaited`]).
+pub const AWAITED: &str = "files-awaited";
+/// What keeps a file for good, in place of an event's id.
+const HELD: &str = "held";
 /// The event shows the file, or only says where it is.
 const SHOWS: &[u8] = b"shows";
 const MENTIONS: &[u8] = b"mentions";
@@ -28,6 +33,15 @@ const MENTIONS: &[u8] = b"mentions";
 const MOST: usize = 32;
 /// Digits of a slot: 128 random bits.
 const DIGITS: usize = 32;
+
+/// An address that waits for its file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Awaited {
+    /// Who may bring it.
+    pub of: Address,
+    /// How long it waits.
+    pub until: Timestamp,
+}
 
 /// Slots in a text: 32 hexadecimal digits behind a slash, with nothing else in that part of the address.
 fn slots(text: &[u8], found: &mut Vec<String>) {
@@ -76,6 +90,15 @@ fn file(tx: &Tx<'_>, slot: &str) -> Option<BlobInfo> {
     })
 }
 
+/// Whose file is or will be there.
+fn owner_of(tx: &mut Tx<'_>, slot: &str) -> Option<Address> {
+    if let Some(file) = file(tx, slot) {
+        return Some(file.owner);
+    }
+    let found = tx.document(&Owner::Node, AWAITED, slot).ok()??.value?;
+    decode::<Awaited>(&found).map(|awaited| awaited.of)
+}
+
 fn put(tx: &mut Tx<'_>, owner: &Address, key: &str, value: &'static [u8]) {
     let value = Some(Bytes::from_static(value));
     if let Err(why) = tx.put_document(&owner.into(), NOTES, key, Expect::Anything, value) {
@@ -87,9 +110,21 @@ fn put(tx: &mut Tx<'_>, owner: &Address, key: &str, value: &'static [u8]) {
 pub(crate) fn note(tx: &mut Tx<'_>, event: &Event) {
     let (slots, shown) = named(event);
     for (at, slot) in slots.iter().enumerate() {
-        if let Some(file) = file(tx, slot) {
+        if let Some(owner) = owner_of(tx, slot) {
             let value = if at < shown { SHOWS } else { MENTIONS };
-            put(tx, &file.owner, &key(slot, event.id), value);
+            put(tx, &owner, &key(slot, event.id), value);
+        }
+    }
+}
+
+/// What stands elsewhere than in a message (a room's or a person's picture, a pack of stickers, an app's settings) keeps
+/// the files it names, also when it changes: nobody counts what names them there.
+pub fn hold(tx: &mut Tx<'_>, text: &[u8]) {
+    let mut found = Vec::new();
+    slots(text, &mut found);
+    for slot in found {
+        if let Some(owner) = owner_of(tx, &slot) {
+            put(tx, &owner, &format!("{slot}/{HELD}"), MENTIONS);
         }
     }
 }
@@ -100,9 +135,9 @@ pub fn note_as(tx: &mut Tx<'_>, event: EventId, address: &str, shows: bool) {
     let mut found = Vec::new();
     slots(address.as_bytes(), &mut found);
     for slot in found {
-        if let Some(file) = file(tx, &slot) {
+        if let Some(owner) = owner_of(tx, &slot) {
             let value = if shows { SHOWS } else { MENTIONS };
-            put(tx, &file.owner, &key(&slot, event), value);
+            put(tx, &owner, &key(&slot, event), value);
         }
     }
 }
@@ -110,10 +145,17 @@ pub fn note_as(tx: &mut Tx<'_>, event: EventId, address: &str, shows: bool) {
 /// An event is erased: its notes go, and the files that nothing else refers to. It does not refuse.
 pub(crate) fn let_go(tx: &mut Tx<'_>, event: &Event) {
     for slot in named(event).0 {
-        if let Some(file) = file(tx, &slot)
-            && let Err(why) = let_one_go(tx, event, &slot, &file)
-        {
-            tracing::warn!(%why, "a file stays although its message went");
+        match file(tx, &slot) {
+            Some(file) => {
+                if let Err(why) = let_one_go(tx, event, &slot, &file) {
+                    tracing::warn!(%why, "a file stays although its message went");
+                }
+            }
+            None => {
+                if let Some(owner) = owner_of(tx, &slot) {
+                    tx.erase_document(&Owner::from(&owner), NOTES, &key(&slot, event.id));
+                }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod tags;
 
 use ruma::RoomId;
 use sammen_core::document::{Document, Owner};
+use sammen_core::ops::files;
 use sammen_core::store::Store;
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, Node, Outcome, Refusal, Seq};
@@ -150,6 +151,7 @@ pub fn put_if_room(
             return Err(Refusal::TooMany);
         }
     }
+    files::hold(tx, &content);
     put(tx, account, namespace, key, content)
 }
 

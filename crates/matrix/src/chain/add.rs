@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ruma::events::TimelineEventType as Type;
 use ruma::{OwnedEventId, UserId};
 use sammen_core::document::Owner;
+use sammen_core::ops::files;
 use sammen_core::store::Write;
 use sammen_core::tx::Tx;
 use sammen_core::{Outcome, Refusal};
@@ -47,6 +48,9 @@ impl Rooms {
         self.catch_up_with(room, self.node.last_seq(), Vec::new())
             .await?;
         let shown = room.clone();
+        // Pictures of rooms and packs of stickers are used for longer than any message shows them.
+        let state = drafts.iter().filter(|draft| draft.state_key.is_some());
+        let held: Vec<String> = state.map(|draft| draft.content.to_string()).collect();
         let made = self.node.read(move |_| {
             shown.refresh()?;
             let sheet = Sheet::new(shown.frame.clone(), (*shown.head()).clone(), key);
@@ -81,6 +85,12 @@ impl Rooms {
             Ok((scribe.sheet, ids))
         });
         let (sheet, ids) = made.await?;
+        let also = move |tx: &mut Tx<'_>| {
+            let value = also(tx)?;
+            held.iter()
+                .for_each(|text| files::hold(tx, text.as_bytes()));
+            Ok(value)
+        };
         let value = self.write(room, sheet, also).await?;
         Ok((ids, value))
     }

@@ -9,11 +9,12 @@ use axum::routing::{post, put};
 use ruma::api::client::media::{create_content, create_mxc_uri};
 use ruma::api::error::ErrorKind;
 use ruma::{MilliSecondsSinceUnixEpoch, UInt};
+use sammen_core::Refusal;
 use sammen_core::document::Owner;
-use sammen_core::tx::Expect;
-use sammen_core::{Address, Refusal, Timestamp};
+use sammen_core::ops::files::{AWAITED, Awaited};
+use sammen_core::tx::{Expect, decode, encode};
 use sammen_net::files::{self, Name, NotTaken, disposition};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Place;
 use crate::auth::Caller;
@@ -21,22 +22,12 @@ use crate::extract::{Ask, authenticate};
 use crate::fault::{Answer, Fault};
 use crate::routes::{Table, written};
 use crate::server::Matrix;
-use crate::shelf;
 
-/// Addresses that wait for their file (owner: the node; key: the slot).
-pub(super) const WAITING: &str = "matrix.media.waiting";
 /// How long they wait ("unused_expires_at": 24 hours are recommended).
 const WAIT_MS: i64 = 86_400_000;
 /// How many may wait, of one account and of all.
 const MOST: usize = 20;
 const MOST_OF_ALL: usize = 2_000;
-
-/// An address that waits.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Waiting {
-    pub(super) of: Address,
-    pub(super) until: Timestamp,
-}
 
 /// What an upload's address says.
 #[derive(Deserialize)]
@@ -81,7 +72,7 @@ async fn upload_for(
         take_in(&matrix, &caller, &head, body, slot.clone()).await?;
         let done = matrix
             .node
-            .write(move |tx| tx.put_document(&Owner::Node, WAITING, &slot, Expect::Anything, None));
+            .write(move |tx| tx.put_document(&Owner::Node, AWAITED, &slot, Expect::Anything, None));
         done.await?;
         matrix.media.arrived.notify_waiters();
         Ok::<_, Fault>(())
@@ -114,10 +105,10 @@ async fn mine(matrix: &Arc<Matrix>, caller: &Caller, server: &str, slot: String)
 }
 
 /// An address that waits for its file. Blocking.
-pub(super) fn waiting(matrix: &Matrix, slot: &str) -> Answer<Option<Waiting>> {
-    let found = matrix.node.store().document(&Owner::Node, WAITING, slot)?;
+pub(super) fn waiting(matrix: &Matrix, slot: &str) -> Answer<Option<Awaited>> {
+    let found = matrix.node.store().document(&Owner::Node, AWAITED, slot)?;
     let found = found.and_then(|d| d.value);
-    let found = found.and_then(|bytes| shelf::decode::<Waiting>(&bytes));
+    let found = found.and_then(|bytes| decode::<Awaited>(&bytes));
     Ok(found.filter(|it| it.until > matrix.node.now()))
 }
 
@@ -173,25 +164,25 @@ async fn create(
     let (of, key) = (ask.who.address().clone(), slot.clone());
     let until = matrix.node.now().plus_ms(WAIT_MS);
     let made = matrix.node.write(move |tx| {
-        let all = tx.documents(&Owner::Node, WAITING, MOST_OF_ALL)?;
+        let all = tx.documents(&Owner::Node, AWAITED, MOST_OF_ALL)?;
         let (mut mine, mut others) = (0, 0);
         for document in all {
             let known = document.value.as_ref();
-            let known = known.and_then(|v| shelf::decode::<Waiting>(v));
+            let known = known.and_then(|v| decode::<Awaited>(v));
             match known.filter(|w| w.until > tx.now) {
                 Some(it) if it.of == of => mine += 1,
                 Some(_) => others += 1,
                 None => {
                     let key = &document.key;
-                    tx.put_document(&Owner::Node, WAITING, key, Expect::Anything, None)?;
+                    tx.put_document(&Owner::Node, AWAITED, key, Expect::Anything, None)?;
                 }
             }
         }
         if mine >= MOST || mine + others >= MOST_OF_ALL {
             return Err(Refusal::TooMany);
         }
-        let value = shelf::encode(&Waiting { of, until })?;
-        tx.put_document(&Owner::Node, WAITING, &key, Expect::Absent, Some(value))
+        let value = encode(&Awaited { of, until })?;
+        tx.put_document(&Owner::Node, AWAITED, &key, Expect::Absent, Some(value))
     });
     made.await?;
     let mut answer = create_mxc_uri::v1::Response::new(matrix.mxc(&Place::File(slot)));

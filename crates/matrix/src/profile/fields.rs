@@ -10,6 +10,7 @@ use ruma::MxcUri;
 use ruma::api::error::ErrorKind;
 use sammen_core::document::Owner;
 use sammen_core::ops::accounts;
+use sammen_core::ops::files;
 use sammen_core::tx::{Expect, Tx};
 use sammen_core::{Address, Outcome, Refusal};
 use serde_json::{Map, Value};
@@ -144,6 +145,9 @@ async fn set_picture(matrix: &Arc<Matrix>, account: Address, value: &Value) -> A
     let (host, mxc) = (matrix.host.clone(), mxc.map(MxcUri::to_owned));
     let write = move |tx: &mut Tx<'_>| {
         let version = host.picture_version(&account);
+        if let Some(mxc) = &mxc {
+            files::hold(tx, mxc.as_str().as_bytes());
+        }
         edit(tx, &account, |kept| kept.picture = mxc.zip(version))
     };
     Ok(matrix.node.write(write).await?)

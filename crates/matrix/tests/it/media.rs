@@ -150,3 +150,41 @@ async fn an_address_can_come_before_its_file() {
         .await
         .refused(404, "M_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn a_file_goes_with_its_message_though_it_came_later_and_stays_as_a_picture_of_the_room() {
+    let house = House::new().await;
+    let alice = house.sign_in("alice").await;
+    let v3 = "/_matrix/client/v3";
+    let create = format!("{v3}/createRoom");
+    let made = house.ask(&alice, "POST", &create, json!({}));
+    let room = made.await.is(200)["room_id"].as_str().unwrap().to_owned();
+    let at = format!("{v3}/rooms/{room}");
+    let mut told = Vec::new();
+    for n in 0..2 {
+        let made = house.ask(&alice, "POST", "/_matrix/media/v1/create", json!({}));
+        let mxc = made.await.is(200)["content_uri"].clone();
+        let image = json!({"msgtype": "m.image", "body": "a.gif", "url": mxc});
+        let send = format!("{at}/send/m.room.message/{n}");
+        let sent = house.ask(&alice, "PUT", &send, image);
+        let event = sent.await.is(200)["event_id"].as_str().unwrap().to_owned();
+        let upload = format!("{UPLOAD}/{}", path(&mxc));
+        let filled = house.send(&alice, "PUT", &upload, "image/gif", POINT.to_vec());
+        filled.await.is(200);
+        told.push((mxc, event));
+    }
+    let picture = json!({"url": told[1].0});
+    let state = format!("{at}/state/m.room.avatar");
+    let set = house.ask(&alice, "PUT", &state, picture);
+    set.await.is(200);
+    for (n, (_, event)) in told.iter().enumerate() {
+        let redact = format!("{at}/redact/{event}/r{n}");
+        let gone = house.ask(&alice, "PUT", &redact, json!({})).await;
+        gone.is(200);
+    }
+    get(&house, &alice, "download", &told[0].0)
+        .await
+        .refused(404, "M_NOT_FOUND");
+    let stays = get(&house, &alice, "download", &told[1].0).await;
+    assert_eq!(stays.body, POINT);
+}
