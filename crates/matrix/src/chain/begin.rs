@@ -6,6 +6,7 @@ use ruma::events::TimelineEventType as Type;
 use ruma::{OwnedUserId, RoomId, RoomVersionId, UserId};
 use sammen_core::conversation::Binding;
 use sammen_core::document::Owner;
+use sammen_core::member::Interval;
 use sammen_core::tx::Expect;
 use sammen_core::{ConversationId, Convo, EventId, Outcome, Refusal, Timestamp};
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ pub async fn begin(rooms: &Arc<Rooms>, conversation: ConversationId) -> Outcome<
         .read(move |node| {
             let convo = node.convo(conversation)?.ok_or(Refusal::NotFound)?;
             // Nothing of the chain is younger than what it shows.
-            let first = super::scribe::page(node, conversation, i64::MIN, 1)?;
+            let first = super::scribe::page(node, conversation, Interval::ALL, 1, false)?;
             let first = first.events.first().map(|event| event.at);
             Ok((convo, first))
         })

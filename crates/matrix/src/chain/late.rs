@@ -8,6 +8,7 @@ use ruma::EventId;
 use ruma::events::AnyTimelineEvent;
 use ruma::serde::Raw;
 use sammen_core::event::{Acceptance, Content, Event};
+use sammen_core::member::Interval;
 use sammen_core::{Outcome, Pos, Seq};
 
 use super::link::{Core, Link, Relates};
@@ -18,9 +19,9 @@ use super::scribe::page;
 use super::sight::Sight;
 use crate::translate;
 
-/// Most of it in one answer.
+/// Most of it in one answer: the newest. What else lies between the same two links is not shown.
 const MOST: usize = 500;
-/// How far back the chain is searched for something that has a place in core's log.
+/// Links read at once, in search of one that has a place in core's log.
 const BACK: usize = 200;
 /// What the ids of such events begin with.
 const ID: &str = "$late-";
@@ -36,10 +37,16 @@ pub struct Late {
 impl Rooms {
     /// The place of the newest link before an ordinal that has one.
     fn place_before(&self, room: &Room, ordinal: u64) -> Outcome<Option<Pos>> {
-        let links = room.links(1..=ordinal.saturating_sub(1), Direction::Back, BACK)?;
-        let core = links.iter().find_map(|link| link.core);
-        let event = core.map_or(Ok(None), |core| self.node.store().event(core.seq))?;
-        Ok(event.map(|event| event.pos))
+        let mut high = ordinal.saturating_sub(1);
+        while high > 0 {
+            let links = room.links(1..=high, Direction::Back, BACK)?;
+            if let Some(core) = links.iter().find_map(|link| link.core) {
+                let event = self.node.store().event(core.seq)?;
+                return Ok(event.map(|event| event.pos));
+            }
+            high = links.last().map_or(0, |link| link.ordinal - 1);
+        }
+        Ok(None)
     }
 
     /// What belongs between the links of some ordinals, in order. Blocking.
@@ -69,14 +76,15 @@ impl Rooms {
             None => return Ok(Vec::new()),
         };
         let after = self.place_before(room, low)?;
-        let from = after.map_or(i64::MIN, |pos| pos.0.saturating_add(1));
+        let part = Interval {
+            from: after.map_or(Pos(i64::MIN), |pos| Pos(pos.0.saturating_add(1))),
+            to: before,
+        };
+        // Whoever goes back comes to the newest first.
         let most = count.saturating_add(MOST);
-        let found = page(&self.node, room.conversation, from, most)?;
+        let found = page(&self.node, room.conversation, part, most, true)?;
         let mut late = Vec::new();
-        for event in found.events {
-            if before.is_some_and(|before| event.pos >= before) {
-                break;
-            }
+        for event in found.events.into_iter().rev() {
             let earlier = places.iter().rev().find(|(pos, _)| *pos < event.pos);
             let behind = earlier.map_or(low - 1, |(_, ordinal)| *ordinal);
             if late.len() < MOST
@@ -85,6 +93,7 @@ impl Rooms {
                 late.push(Late { link, behind });
             }
         }
+        late.reverse();
         Ok(late)
     }
 

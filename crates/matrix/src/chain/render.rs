@@ -21,6 +21,9 @@ use super::sight::Sight;
 use super::state::State;
 use crate::translate;
 
+/// Most references to an event that are told with it: the newest.
+const REFERENCES: usize = 100;
+
 /// State that tells an invited person what the room is (client-server API, "Stripped state").
 pub const STRIPPED: &[&str] = &[
     "m.room.create",
@@ -332,15 +335,19 @@ impl Rooms {
             }
         }
         let mut references = Vec::new();
-        for (ordinal, child) in children {
-            if child.how == "m.reference"
-                && sight.allows(*ordinal)
+        let refers = children
+            .iter()
+            .rev()
+            .filter(|(_, c)| c.how == "m.reference");
+        for (ordinal, _) in refers.take(REFERENCES) {
+            if sight.allows(*ordinal)
                 && lives(*ordinal)?
                 && let Some(link) = room.link(*ordinal)?
             {
                 references.push(json!({ "event_id": link.id }));
             }
         }
+        references.reverse();
         if !references.is_empty() {
             relations.insert("m.reference".into(), json!({ "chunk": references }));
         }

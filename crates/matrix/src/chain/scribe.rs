@@ -23,19 +23,16 @@ use crate::translate;
 /// Most events of core's in one step.
 const STEP: usize = 200;
 
-/// Events of a conversation from a place on, that everybody who sees it may see.
+/// The first events of a part of a conversation, that everybody who sees it may see; or the last ones.
 pub(super) fn page(
     node: &Node,
     conversation: ConversationId,
-    from: i64,
+    part: Interval,
     limit: usize,
+    from_end: bool,
 ) -> Outcome<Page> {
-    let all = Interval {
-        from: Pos(from),
-        to: None,
-    };
     let query = HistoryQuery {
-        sources: vec![(conversation, vec![all])],
+        sources: vec![(conversation, vec![part])],
         reader: None,
         after: None,
         before: None,
@@ -46,7 +43,7 @@ pub(super) fn page(
         kinds: Kinds::All,
         limit,
         skip: 0,
-        from_end: false,
+        from_end,
     };
     Ok(node.store().history(&query)?)
 }
@@ -217,7 +214,11 @@ impl Scribe<'_> {
             .past
             .map_or(i64::MIN, |pos| pos.saturating_add(1));
         let node = &self.rooms.node;
-        let page = page(node, self.room.conversation, from, STEP)?;
+        let part = Interval {
+            from: Pos(from),
+            to: None,
+        };
+        let page = page(node, self.room.conversation, part, STEP, false)?;
         let open_from = convo.conversation.open_from;
         for event in &page.events {
             self.sheet.head.past = Some(event.pos.0);

@@ -14,6 +14,9 @@ use super::scribe::Scribe;
 use super::sheet::{Draft, Unfit};
 use crate::translate;
 
+/// What is related to one event before relations that core has no word for are left out.
+const OTHERS: usize = 500;
+
 impl Scribe<'_> {
     /// What a person wrote.
     pub(super) fn speak(
@@ -154,7 +157,8 @@ impl Scribe<'_> {
         } else if let Some(reply) = &relates.reply {
             targets.push((reply.clone(), "m.in_reply_to"));
         }
-        if let Some((how, id)) = &relates.other {
+        let other = relates.other.as_ref();
+        if let Some((how, id)) = other {
             targets.push((id.clone(), how));
         }
         for (id, how) in targets {
@@ -163,9 +167,16 @@ impl Scribe<'_> {
                 Some(link) => Some(link.ordinal),
                 None => self.room.ordinal(&id)?,
             };
-            if let Some(ordinal) = ordinal {
-                self.sheet.relate(ordinal, link, how);
+            let Some(ordinal) = ordinal else { continue };
+            // What apps relate in words of their own must not hide the edits and redactions behind it.
+            if other.is_some_and(|(word, about)| word == how && *about == id) {
+                let here = self.sheet.children.iter();
+                let here = here.filter(|(parent, ..)| *parent == ordinal).count();
+                if self.room.children(ordinal)?.len() + here >= OTHERS {
+                    continue;
+                }
             }
+            self.sheet.relate(ordinal, link, how);
         }
         Ok(())
     }

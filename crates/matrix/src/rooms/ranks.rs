@@ -150,14 +150,17 @@ impl Ranks {
             rooms::configure(tx, by, room, change, origin)?;
         }
         // Who gives the own standing away does it last. All was checked above; what is left is a room's last owner.
+        let mut kept = Vec::new();
         for mine in [false, true] {
             for (who, standing) in self.standings.iter().filter(|(who, _)| own(who) == mine) {
                 if let Err(why) = rooms::set_standing(tx, by, room, who, *standing, None, origin) {
                     tracing::debug!(%why, "a standing was not set");
+                    kept.push(who);
                 }
             }
             let by = if mine { &Principal::Node } else { by };
-            for (who, level, role) in self.levels.iter().filter(|(who, ..)| own(who) == mine) {
+            let theirs = self.levels.iter().filter(|(who, ..)| own(who) == mine);
+            for (who, level, role) in theirs.filter(|(who, ..)| !kept.contains(&who)) {
                 let ranked = (*level, *role);
                 if let Err(why) = rooms::set_level(tx, by, room, who, ranked, origin) {
                     tracing::debug!(%why, "a level was not set");

@@ -116,6 +116,11 @@ pub fn set(
     epoch: u64,
     shared: bool,
 ) -> Outcome<()> {
+    // The token was good when it was shown; the device may have been signed out since.
+    let device = tx.device(sammen_core::DeviceId(kept.device))?;
+    if device.is_none_or(|device| device.account != *account) {
+        return Err(Refusal::NotFound);
+    }
     let owner = Owner::from(account);
     let ids = &kept.pusher.ids;
     let key = key(&ids.app_id, &ids.pushkey);

@@ -36,6 +36,13 @@ pub struct Counted {
     rooms: HashMap<String, u32>,
 }
 
+impl Counted {
+    /// Up to where it was read.
+    pub fn upto(&self) -> Seq {
+        self.upto
+    }
+}
+
 /// An event that somebody is to be told of.
 pub struct New {
     /// Its place in the node's order.

@@ -151,9 +151,14 @@ impl Task {
     /// Tells what there is to tell.
     async fn turn(&mut self, matrix: &Arc<Matrix>) -> Answer<()> {
         let changes = matrix.pushers.changes(&self.pusher);
-        if changes != self.changes {
+        let loads = changes != self.changes;
+        if loads {
             self.load(matrix).await?;
             self.changes = changes;
+        }
+        // Typing and presence ring too, and leave nothing that there is to tell.
+        if !loads && self.fails.is_none() && matrix.node.announced() <= self.counted.upto() {
+            return Ok(());
         }
         let waits = |fails: &Fails| fails.again > Instant::now();
         let Some(known) = self.known.clone() else {
