@@ -109,7 +109,7 @@ impl Node {
     }
 
     /// What an account's sessions missed: events behind `after` up to and with `upto`, in seq order, at most `limit`.
-    /// Rooms only where `rooms` names them.
+    /// Fewer than `limit` are the last. Rooms only where `rooms` names them.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -129,17 +129,29 @@ impl Node {
                     wanted.push(id);
                 }
             }
-            let mut out = Vec::new();
-            for event in node.store().changes(&wanted, after, upto, limit)? {
-                let Some(convo) = node.convo(event.conversation)? else {
-                    continue;
-                };
-                if may_see(&convo, &account, &event) {
-                    let about = match event.target() {
-                        Some(id) => node.store().event_by_id(id)?,
-                        None => None,
+            let (mut out, mut after) = (Vec::new(), after);
+            // What the account may not see makes no page shorter: callers take a short one for the last.
+            while out.len() < limit {
+                let events = node.store().changes(&wanted, after, upto, limit)?;
+                let whole = events.len() < limit;
+                for event in events {
+                    if out.len() == limit {
+                        break;
+                    }
+                    after = event.seq;
+                    let Some(convo) = node.convo(event.conversation)? else {
+                        continue;
                     };
-                    out.push(Arc::new(Announced::new(event, convo, None, about)));
+                    if may_see(&convo, &account, &event) {
+                        let about = match event.target() {
+                            Some(id) => node.store().event_by_id(id)?,
+                            None => None,
+                        };
+                        out.push(Arc::new(Announced::new(event, convo, None, about)));
+                    }
+                }
+                if whole {
+                    break;
                 }
             }
             Ok(out)

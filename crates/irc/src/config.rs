@@ -36,6 +36,8 @@ pub struct Config {
     pub history: usize,
     /// Most missed messages that a client without CHATHISTORY gets when it comes back.
     pub replay: usize,
+    /// Changes that are looked at for them; of more only the end, as many of the node's changes again.
+    pub replay_looks: usize,
     /// Most nicks on a MONITOR list.
     pub monitor: usize,
     /// Most targets of one PRIVMSG.
@@ -71,6 +73,7 @@ impl Default for Config {
             multiline_lines: 200,
             history: 200,
             replay: 500,
+            replay_looks: 20_000,
             monitor: 256,
             targets: 4,
             registration_seconds: 60,

@@ -14,8 +14,6 @@ use crate::wire::caps::Cap;
 
 /// Events read at once.
 const PAGE: usize = 500;
-/// Most events that are looked at for what was missed.
-const MOST: usize = 20_000;
 /// Bytes of what was missed that a client gets at most; the latest come.
 const MOST_BYTES: usize = 1024 * 1024;
 
@@ -202,19 +200,20 @@ pub(crate) fn appear(
 /// Messages since the device was here last, for clients that can't ask for them: direct ones up to `seq`, behind which
 /// they come through the mailbox, and those of rooms up to `upto`.
 async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, seq: Seq, upto: Seq) {
-    let most = s.server.config().replay;
+    let config = s.server.config();
+    let (most, looks) = (config.replay, config.replay_looks);
     let node = s.server.node.clone();
     let account = s.account();
     let mut latest: VecDeque<Arc<Announced>> = VecDeque::new();
-    let (mut looked, mut left_out) = (0, 0_usize);
-    let more = loop {
+    let (mut looked, mut left_out, mut skipped) = (0, 0_usize, false);
+    loop {
         let page = node
             .changes(&account, rooms.clone(), after, upto, PAGE)
             .await;
         let Ok(page) = page else { return };
-        let Some(last) = page.last() else { break false };
+        let Some(last) = page.last() else { break };
         after = last.event.seq;
-        let more = page.len() == PAGE;
+        let whole = page.len() < PAGE;
         looked += page.len();
         for announced in page {
             let speech = matches!(
@@ -230,10 +229,16 @@ async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, seq
                 latest.push_back(announced);
             }
         }
-        if !more || looked >= MOST {
-            break more;
+        if whole {
+            break;
         }
-    };
+        // Too much to look at all of it: on to the end, where no more than as much again can be.
+        let end = Seq(upto.0.saturating_sub(looks as u64));
+        if looked >= looks && !skipped && after < end {
+            (after, skipped) = (end, true);
+            latest.clear();
+        }
+    }
     let view = View::of(s.caps).past();
     let server = s.server.clone();
     let mut bytes = 0;
@@ -246,9 +251,9 @@ async fn missed(s: &mut Session, rooms: Vec<ConversationId>, mut after: Seq, seq
     let too_many = latest.len() - fitting;
     left_out += too_many;
     latest.drain(..too_many);
-    if left_out > 0 || more {
+    if left_out > 0 || skipped {
         // Never silently.
-        let text = match more {
+        let text = match skipped {
             true => "You missed more than is shown here: other apps have all of it.".to_owned(),
             false => format!(
                 "{left_out} messages before these are not shown here: other apps have them."

@@ -129,6 +129,52 @@ async fn a_plain_client_gets_what_it_missed_once() {
     assert!(tag(line, "time").is_some() && tag(line, "batch").is_some());
 }
 
+/// What Bob's plain app is told when it comes back after `say`, which Alice does in a room that both are in.
+async fn missed(config: sammen_irc::Config, say: impl Iterator<Item = String>) -> Vec<String> {
+    let world = World::with(config).await;
+    let mut alice = world.enters("alice", MODERN).await;
+    let mut bob = world.enters("bob/old", "").await;
+    alice.does("JOIN #town").await;
+    bob.does("JOIN #town").await;
+    bob.syncs().await;
+    bob.sends("QUIT").await;
+    bob.rest().await;
+    bob.task.await.unwrap();
+    for line in say {
+        alice.does(&line).await;
+    }
+    let mut bob = world.stranger();
+    bob.signs_in("bob/old", PASSWORD, "").await;
+    bob.syncs().await
+}
+
+#[tokio::test]
+async fn who_missed_more_than_is_looked_at_gets_the_latest() {
+    let config = sammen_irc::Config {
+        replay: 20,
+        replay_looks: 50,
+        ..sammen_irc::Config::default()
+    };
+    let say = (0..1_200).map(|n| format!("PRIVMSG #town :word {n}."));
+    let lines = missed(config, say).await;
+    let shown: Vec<_> = lines.iter().filter(|l| l.contains(" #town :[")).collect();
+    assert_eq!(shown.len(), 20, "{shown:?}");
+    for (line, n) in shown.iter().zip(1_180..) {
+        assert!(line.ends_with(&format!("] word {n}.")), "{line}");
+    }
+    one(&lines, "You missed more than is shown here");
+}
+
+#[tokio::test]
+async fn what_is_not_for_the_reader_ends_no_replay() {
+    let hidden = std::iter::once("PRIVMSG @#town :between us".to_owned());
+    let say = hidden.chain((0..510).map(|n| format!("PRIVMSG #town :word {n}.")));
+    let lines = missed(sammen_irc::Config::default(), say).await;
+    none(&lines, "between us");
+    one(&lines, "] word 509.");
+    one(&lines, "10 messages before these are not shown here");
+}
+
 #[tokio::test]
 async fn nobody_reads_what_was_said_before_a_secret_room_let_them_in() {
     let (_world, mut alice, mut bob) = two().await;

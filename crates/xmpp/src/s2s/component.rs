@@ -1,5 +1,6 @@
 //! XEP-0114: components. A program of the operator's connects, proves one domain by a secret, and is then treated as that
-//! domain's server: it speaks for its own people alone, and messages for them wait in the outbox while it is away.
+//! domain's server: it speaks for its own people alone. While it is away, messages of this node's people for them wait in
+//! the outbox; those of other servers and of other components come back with an error.
 
 use std::collections::HashMap;
 use std::sync::Arc;
