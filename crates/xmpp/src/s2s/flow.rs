@@ -261,6 +261,7 @@ impl Flow {
         let shutdown = self.down.clone();
         let begun = Instant::now();
         let mut last = begun;
+        let mut paused = false;
         // What came together with the last word of the negotiation.
         if self.frames(&mut client, &verdicts).await == On::No {
             return;
@@ -271,13 +272,23 @@ impl Flow {
             let stranger = matches!(&self.head, Head::In(machine) if machine.proven().is_empty());
             // A component stays, however quiet it is.
             let stays = matches!(self.head, Head::Component(_));
+            let reads = self.tally.waiting() < IN_HAND;
+            // Its answer may lie unread before us: no time runs against the peer while we read nothing.
+            if !reads {
+                paused = true;
+            } else if std::mem::take(&mut paused) {
+                let later = Instant::now() + config.answer;
+                self.owed = self.owed.map(|_| later);
+                if let Some(barrier) = &mut self.barrier {
+                    barrier.until = later;
+                }
+            }
             let until = if stranger {
                 begun + config.negotiation
             } else {
                 let idle = last + config.idle;
                 self.owed.map_or(idle, |owed| owed.min(idle))
             };
-            let reads = self.tally.waiting() < IN_HAND;
             let pipe = self.pipe.clone();
             let due = async {
                 match &pipe {
@@ -298,7 +309,7 @@ impl Flow {
             tokio::select! {
                 () = due, if held.is_none() && !self.parting => last = Instant::now(),
                 () = sleep_until(held.unwrap_or(last)), if held.is_some() => self.held = None,
-                (upto, answered) = believed => {
+                (upto, answered) = believed, if reads => {
                     self.barrier = None;
                     if answered {
                         let _ = self.unsure.acked(upto);
@@ -333,7 +344,7 @@ impl Flow {
                     Ok(Turn::Closed) => return self.parted(),
                     Err(_) => return,
                 },
-                () = sleep_until(until), if !stays => {
+                () = sleep_until(until), if !stays && (reads || stranger) => {
                     let condition = if stranger {
                         StreamCondition::ConnectionTimeout
                     } else if self.quiet() {

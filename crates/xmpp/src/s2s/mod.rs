@@ -66,6 +66,7 @@ use dialback::Secret as DialbackSecret;
 use peer::Peer;
 use pipe::{Failure, Item};
 pub(crate) use tally::Token;
+use tokio::sync::oneshot;
 use visitor::Visitors;
 
 /// RFC 6120 §3.2.1 and XEP-0368.
@@ -199,14 +200,24 @@ impl Federation {
 
     /// Sends a stanza with `from` and `to` to another server. It is kept nowhere; see the module's words.
     pub fn send(self: &Arc<Self>, stanza: &Element) {
+        self.send_with(stanza, None);
+    }
+
+    /// The same for somebody who waits for the peer to have it.
+    pub(crate) fn send_with(
+        self: &Arc<Self>,
+        stanza: &Element,
+        done: Option<oneshot::Sender<Result<(), Failure>>>,
+    ) {
         let mut out = BytesMut::new();
         write::element(&mut out, stanza, Context::CLIENT);
         let address = |name| stanza.get(name).and_then(|a| Jid::new(a).ok());
         let (Some(from), Some(to)) = (address("from"), address("to")) else {
             return;
         };
-        let comes_back = gate::comes_back(stanza).then(|| Box::new(stanza.shell()));
-        self.send_bytes(from.domain(), to.domain(), out.freeze(), comes_back);
+        let shell = gate::comes_back(stanza).then(|| Box::new(stanza.shell()));
+        let bytes = out.freeze();
+        self.enqueue(from.domain(), to.domain(), Item { bytes, done, shell });
     }
 
     /// Sends a stanza that was written before. `shell` is its envelope (with `from`, `to`, `type`, `id`) where its local

@@ -39,8 +39,19 @@ pub(crate) async fn stanza(
     let passes = |to: &Jid| {
         federation.is_component(to.domain()) || !is_ours(server.node.domains(), to.domain())
     };
-    if to.as_ref().is_some_and(passes) {
-        return federation.send(&el);
+    if let Some(to) = to.as_ref().filter(|to| passes(to)) {
+        // What goes to a component is acknowledged to its sender's server when the component has it, or an error went out.
+        if el.name() == "message" && federation.is_component(to.domain()) {
+            let (done, fate) = tokio::sync::oneshot::channel();
+            federation.send_with(&el, Some(done));
+            federation.spawn(async move {
+                let _ = fate.await;
+                drop(token);
+            });
+        } else {
+            federation.send(&el);
+        }
+        return;
     }
     // A room elsewhere that somebody of ours is in.
     let Some(token) = elsewhere::take(server, &from, &el, token).await else {

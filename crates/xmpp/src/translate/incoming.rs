@@ -112,9 +112,11 @@ fn is_forged(child: &Element, ours: impl Fn(&str) -> bool) -> bool {
     }
 }
 
-/// Of what another server passes on untouched (its rooms, its archives), what it may not say is taken away.
+/// Of what another server passes on untouched (its rooms, its archives), what it may not say is taken away. When
+/// something was said in a room is the room's word, also where it names who said it (XEP-0045 §7.2.14).
 pub fn clean_foreign(el: &mut Element, ours: impl Fn(&str) -> bool) {
-    el.remove_children(|c| is_forged(c, &ours));
+    let of_room = el.get("type") == Some("groupchat");
+    el.remove_children(|c| !(of_room && c.ns() == ns::DELAY) && is_forged(c, &ours));
 }
 
 fn foreign(scheme: Scheme, id: &str) -> ForeignId {
