@@ -8,8 +8,6 @@ from drivers.person import words
 from drivers.rawirc import RawIrc
 from drivers.slix import Slixmpp
 
-pytestmark = pytest.mark.sammen
-
 SERVERS = "org.matrix.simplified_msc3575"
 
 
