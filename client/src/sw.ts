@@ -73,7 +73,7 @@ async function words(): Promise<Record<string, string>> {
 async function tell(told: Told): Promise<void> {
   const at = `#/c/${encodeURIComponent(told.c)}`;
   const open = await self.clients.matchAll({ type: 'window' });
-  if (open.some((one) => one.focused && one.visibilityState === 'visible' && new URL(one.url).hash.startsWith(at))) return;
+  if (open.some((one) => one.focused && one.visibilityState === 'visible' && `${new URL(one.url).hash}/`.startsWith(`${at}/`))) return;
   const said = await words();
   const filled = (text: string) => text.replace('{who}', () => told.who ?? '').replace('{room}', () => told.room ?? '');
   const title = told.who ? (told.room ? filled(said['in'] ?? '{who} · {room}') : told.who) : (said[told.kind] ?? 'Sammen');

@@ -38,12 +38,12 @@ async function stopPushing(unpush: (signedIn?: boolean) => Promise<void>, signed
   await unpush(signedIn).catch(() => undefined);
 }
 
-/** Who is signed out hears nothing more; who comes back is known anew. */
+/** Who is signed out hears nothing more; who comes back is known anew, or notified by the page where push is over. */
 export async function repushing(signedIn: boolean): Promise<void> {
   if (localStorage.getItem('push') === null) return;
   const { repush, unpush } = await import('./push');
-  if (signedIn) await repush().catch(() => undefined);
-  else await stopPushing(unpush, false);
+  const holds = signedIn ? await repush().catch(() => undefined) : false;
+  if (holds === false) await stopPushing(unpush, signedIn);
 }
 
 export function notify(conversation: Conversation, entry: Entry, open: boolean): void {

@@ -1,5 +1,5 @@
 // Push: this browser hears of messages while the page is closed, through its own push service. The node encrypts for the browser.
-import { http } from '../api/http';
+import { http, Problem } from '../api/http';
 import type { PushState } from '../api/types';
 import { t } from '../i18n/index.svelte';
 
@@ -49,8 +49,9 @@ export async function unpush(signedIn = true): Promise<void> {
   await (await (await registration())?.pushManager?.getSubscription())?.unsubscribe();
 }
 
-/** A subscription may have changed since the last visit, and the language too. */
-export async function repush(): Promise<void> {
+/** A subscription may have changed since the last visit, and the language too. `false` where the node or the browser has none. */
+export async function repush(): Promise<boolean> {
   const state = await http.get<PushState>('/me/push');
-  if (state.on) await push(state.text);
+  if (!state.key) throw new Problem('try-later', 0); // the node can't say just now
+  return state.on && (await push(state.text));
 }

@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const SIZES: [(u32, u32); 2] = [(480, 320), (160, 120)];
 /// Bytes of a small picture: with [`KEPT`] of them it is 16 MiB in all.
 const SMALL: usize = 64 << 10;
-/// Requests at once, and of one account.
+/// Links that are worked on at once; requests at once, and of one account.
 const AT_ONCE: usize = 16;
 const EACH: usize = 4;
 /// Links of one account that are not known yet.
@@ -101,8 +101,10 @@ pub struct Previews {
     fetcher: Fetcher,
     kept: Mutex<LruCache<String, Arc<Slot>>>,
     rates: Rates,
+    /// Pages and pictures wait in memory.
+    working: Semaphore,
     /// One picture is made at a time: it takes memory.
-    making: Semaphore,
+    making: Arc<Semaphore>,
 }
 
 impl Previews {
@@ -113,7 +115,8 @@ impl Previews {
             fetcher: fetcher.lane(AT_ONCE, EACH),
             kept: Mutex::new(LruCache::new(most)),
             rates: Rates::default(),
-            making: Semaphore::new(1),
+            working: Semaphore::new(AT_ONCE),
+            making: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -133,9 +136,14 @@ impl Previews {
         if self.fetcher.check(&url).is_err() {
             return Ok(None);
         }
-        let slot = self.slot(who, url.as_str())?;
+        let (slot, paid) = self.slot(who, url.as_str())?;
         // Who comes meanwhile waits for the same; who goes leaves it to them.
-        let found = slot.found.get_or_try_init(|| self.fetch(who, url));
+        let found = slot.found.get_or_try_init(|| async {
+            if !paid {
+                self.charge(who)?;
+            }
+            self.fetch(who, url).await
+        });
         found.await.cloned()
     }
 
@@ -148,7 +156,14 @@ impl Previews {
         all.find_map(|preview| preview.picture.clone().filter(|p| p.id == id))
     }
 
-    fn slot(&self, who: &Address, key: &str) -> Result<Arc<Slot>, PreviewError> {
+    fn charge(&self, who: &Address) -> Result<(), PreviewError> {
+        let counted = self.rates.count(who, RATE, 1);
+        counted.map_err(PreviewError::Throttled)
+    }
+
+    /// A link's slot, and whether `who` was charged for it: for a new one, as it takes the place of another. Who fetches
+    /// for one that is there is charged then.
+    fn slot(&self, who: &Address, key: &str) -> Result<(Arc<Slot>, bool), PreviewError> {
         let mut kept = self.kept.lock();
         let now = Instant::now();
         if let Some(slot) = kept.get(key) {
@@ -157,20 +172,21 @@ impl Previews {
                 _ => FRESH,
             };
             if now.saturating_duration_since(slot.since) < age {
-                return Ok(Arc::clone(slot));
+                return Ok((Arc::clone(slot), false));
             }
         }
-        let counted = self.rates.count(who, RATE, 1);
-        counted.map_err(PreviewError::Throttled)?;
+        self.charge(who)?;
         let slot = Arc::new(Slot {
             since: now,
             found: OnceCell::new(),
         });
         kept.put(key.to_owned(), Arc::clone(&slot));
-        Ok(slot)
+        Ok((slot, true))
     }
 
     async fn fetch(&self, who: &Address, url: Url) -> Result<Option<Arc<Preview>>, PreviewError> {
+        let working = self.working.try_acquire();
+        let _working = working.map_err(|_| PreviewError::Busy)?;
         let mut request = Request::get(url, PAGE, PATIENCE);
         request.cut = true;
         let wanted = HeaderValue::from_static("text/html, application/xhtml+xml, image/*;q=0.5");
@@ -191,7 +207,10 @@ impl Previews {
         }
         let kind = answer.media_type();
         let said = match kind.as_str() {
-            "text/html" | "application/xhtml+xml" => page::read(&answer.body),
+            "text/html" | "application/xhtml+xml" => {
+                let read = tokio::task::spawn_blocking(move || page::read(&answer.body));
+                read.await.unwrap_or_default()
+            }
             picture if picture.starts_with("image/") => page::Said {
                 picture: Some(answer.url.to_string()),
                 ..page::Said::default()
@@ -223,11 +242,13 @@ impl Previews {
             .fetch(who, request.header(ACCEPT, wanted))
             .await;
         let answer = answer.ok().filter(|a| a.status.is_success())?;
-        let _making = self.making.acquire().await.ok()?;
-        let (media_type, bytes) = tokio::task::spawn_blocking(move || shrink(&answer.body))
-            .await
-            .ok()
-            .flatten()?;
+        let making = Arc::clone(&self.making).acquire_owned().await.ok()?;
+        // Who hangs up gives nothing back before it is made.
+        let made = tokio::task::spawn_blocking(move || {
+            let _making = making;
+            shrink(&answer.body)
+        });
+        let (media_type, bytes) = made.await.ok().flatten()?;
         let (width, height) = thumbnail::dimensions(&bytes)?;
         Some(Picture {
             id: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()),

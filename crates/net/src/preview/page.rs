@@ -2,7 +2,7 @@
 //! neither depth nor disorder costs anything.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::RawKind;
@@ -15,6 +15,10 @@ const TITLE: usize = 200;
 const DESCRIPTION: usize = 500;
 /// Bytes of an attribute that is looked at.
 const VALUE: usize = 4096;
+/// Bytes that are read at a time, and of one tag: the attributes of a tag are compared with each other. At a longer one
+/// the page ends.
+const PIECE: usize = 4 << 10;
+const TAG: usize = 16 << 10;
 
 /// What a page says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,19 +47,32 @@ struct Found {
 }
 
 #[derive(Default)]
-struct Reader(RefCell<Found>);
+struct Reader {
+    found: RefCell<Found>,
+    /// How many tokens there were.
+    tokens: Cell<usize>,
+}
 
-/// Reads a page, or its beginning.
+/// Reads a page, or its beginning. Blocking.
 pub fn read(bytes: &[u8]) -> Said {
     let input = BufferQueue::default();
-    input.push_back(StrTendril::from_slice(&text(bytes)));
     let tokenizer = Tokenizer::new(Reader::default(), TokenizerOpts::default());
-    // It pauses at the end of each script, for who would run them.
-    while !input.is_empty() {
-        let _ = tokenizer.feed(&input);
+    let text = text(bytes);
+    let (mut rest, mut mute, mut tokens) = (&*text, 0, 0);
+    while !rest.is_empty() && mute < TAG {
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
+        rest = after;
+        input.push_back(StrTendril::from_slice(piece));
+        // It pauses at the end of each script, for who would run them.
+        while !input.is_empty() {
+            let _ = tokenizer.feed(&input);
+        }
+        let now = tokenizer.sink.tokens.get();
+        mute = if now == tokens { mute + piece.len() } else { 0 };
+        tokens = now;
     }
     tokenizer.end();
-    let found = tokenizer.sink.0.take();
+    let found = tokenizer.sink.found.take();
     let value = |field: Option<(Rank, String)>, most| {
         let text = tidy(&field?.1, most);
         (!text.is_empty()).then_some(text)
@@ -129,7 +146,10 @@ impl TokenSink for Reader {
     type Handle = ();
 
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
-        let mut found = self.0.borrow_mut();
+        if !matches!(token, Token::ParseError(_)) {
+            self.tokens.set(self.tokens.get() + 1);
+        }
+        let mut found = self.found.borrow_mut();
         match token {
             Token::CharacterTokens(text) => {
                 if let Some(name) = found.naming.as_mut().filter(|n| n.len() < VALUE) {
@@ -203,6 +223,27 @@ mod tests {
         }
         let deep = "<div>".repeat(200_000);
         assert_eq!(said(&deep), Said::default());
+    }
+
+    #[test]
+    fn a_page_ends_at_a_tag_that_is_too_long() {
+        let many: String = (0..190_000).map(|n| format!("{n:x} ")).collect();
+        let page = said(&format!(
+            "<title>Before</title><meta property=og:title content=No {many}><meta property=og:title content=No>"
+        ));
+        assert_eq!(page.title.as_deref(), Some("Before"));
+        // Long words, scripts and pages are no long tags.
+        let long = "é".repeat(TAG);
+        let page = said(&format!(
+            "<title>{long}</title><script>{long}</script><p>{long}</p><meta name=description content=Yes>"
+        ));
+        assert_eq!(page.description.as_deref(), Some("Yes"));
+        let fits = "x".repeat(VALUE);
+        let page = said(&format!("<p>{long}<meta name=description content={fits}>"));
+        assert_eq!(
+            page.description.unwrap().len(),
+            DESCRIPTION + '…'.len_utf8()
+        );
     }
 
     #[test]

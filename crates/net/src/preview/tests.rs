@@ -52,7 +52,7 @@ async fn site() -> (u16, Arc<AtomicUsize>) {
             }
             count.fetch_add(1, Ordering::SeqCst);
             let head = String::from_utf8(head).unwrap();
-            let (kind, body) = match head.split(' ').nth(1).unwrap() {
+            let (kind, body) = match head.split(' ').nth(1).unwrap_or_default() {
                 "/page" => (
                     "text/html",
                     b"<title>Page</title><meta property=og:image content=pic.png>".to_vec(),
@@ -77,9 +77,7 @@ async fn site() -> (u16, Arc<AtomicUsize>) {
     (port, asked)
 }
 
-#[tokio::test]
-async fn a_link_is_fetched_once_with_a_small_picture_and_a_stranger_can_not_ask_for_all() {
-    let (port, asked) = site().await;
+fn previews(port: u16) -> Previews {
     let ways = Ways {
         names: None,
         trust: Trust::new(&[], false).unwrap(),
@@ -87,7 +85,13 @@ async fn a_link_is_fetched_once_with_a_small_picture_and_a_stranger_can_not_ask_
         ports: vec![port],
         agent: "Sammen/test".into(),
     };
-    let previews = Previews::new(&Fetcher::new(ways, 4, 4).unwrap());
+    Previews::new(&Fetcher::new(ways, 4, 4).unwrap())
+}
+
+#[tokio::test]
+async fn a_link_is_fetched_once_with_a_small_picture_and_a_stranger_can_not_ask_for_all() {
+    let (port, asked) = site().await;
+    let previews = previews(port);
     let alice = Address::new("alice@example.org").unwrap();
     let at = |path: &str| format!("http://127.0.0.1:{port}{path}");
     let link = at("/page#here");
@@ -124,4 +128,30 @@ async fn a_link_is_fetched_once_with_a_small_picture_and_a_stranger_can_not_ask_
         previews.of(&alice, &link).await.unwrap().is_some(),
         "what is known is free"
     );
+}
+
+#[tokio::test]
+async fn who_hangs_up_pays_each_time_and_what_is_too_much_at_once_is_refused() {
+    let (port, _asked) = site().await;
+    let previews = previews(port);
+    let alice = Address::new("alice@example.org").unwrap();
+    let link = format!("http://127.0.0.1:{port}/page");
+    let busy = previews.working.try_acquire_many(16).unwrap();
+    let refused = previews.of(&alice, &link).await;
+    assert_eq!(refused, Err(PreviewError::Busy));
+    drop(busy);
+    let mut throttled = false;
+    for _ in 0..70 {
+        tokio::select! {
+            biased;
+            said = previews.of(&alice, &link) => {
+                throttled |= matches!(said, Err(PreviewError::Throttled(_)));
+            }
+            () = std::future::ready(()) => {}
+        }
+    }
+    assert!(throttled);
+    let bob = Address::new("bob@example.org").unwrap();
+    let found = previews.of(&bob, &link).await.unwrap().unwrap();
+    assert_eq!(found.title.as_deref(), Some("Page"));
 }

@@ -36,6 +36,8 @@ const KEPT: &str = "86400";
 /// Of a service's answer.
 const ANSWER: usize = 16 << 10;
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Until one of the account's requests is over.
+const CROWDED: Duration = Duration::from_secs(1);
 
 /// What one browser is told.
 pub(super) struct Letter {
@@ -53,6 +55,8 @@ enum Fate {
     Gone,
     /// Later, perhaps not before so long.
     Later(Option<Duration>),
+    /// It was not tried: the account's other browsers have its seats.
+    Crowded,
 }
 
 impl Browser {
@@ -104,10 +108,14 @@ impl Push {
         let mut pauses = PAUSES.into_iter();
         loop {
             self.still_there(device, to).await?;
-            let wait = match self.send(device, to, letter).await {
+            let wait = match self.send(to, letter).await {
                 Fate::Over => return Some(()),
                 Fate::Gone => return None,
                 Fate::Later(wait) => wait,
+                Fate::Crowded => {
+                    sleep(CROWDED).await;
+                    continue;
+                }
             };
             let Some(pause) = pauses.next() else {
                 return Some(());
@@ -133,13 +141,14 @@ impl Push {
         there.await.unwrap_or(true).then_some(())
     }
 
-    async fn send(&self, device: DeviceId, to: &Subscription, letter: &Letter) -> Fate {
+    async fn send(&self, to: &Subscription, letter: &Letter) -> Fate {
         let Some(request) = self.request(to, letter) else {
             return Fate::Over;
         };
-        match self.fetcher.fetch(device, request).await {
+        match self.fetcher.fetch(&to.account, request).await {
             Ok(answer) => fate(&answer),
             Err(why) if why.is_final() => Fate::Gone,
+            Err(FetchError::Busy) => Fate::Crowded,
             Err(FetchError::Broken(_) | FetchError::TooLarge) => Fate::Over,
             Err(why) => {
                 tracing::debug!(%why, "a push service was not reached");

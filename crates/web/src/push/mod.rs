@@ -41,8 +41,9 @@ const EACH: usize = 16;
 const ENDPOINT: usize = 1024;
 /// Events that wait to be looked at; what is more is not pushed.
 const WAITING: usize = 1024;
-/// Requests at once.
-const AT_ONCE: usize = 32;
+/// Requests at once, and of one account.
+const AT_ONCE: usize = 256;
+const EACH_AT_ONCE: usize = 4;
 /// Subscriptions read at once.
 const PAGE: usize = 500;
 
@@ -92,7 +93,7 @@ pub fn start(web: &Arc<Web>, fetcher: &Fetcher) {
             tx.erase_document(&Owner::Node, SHELF, &key);
         }
     }));
-    let (weak, fetcher) = (Arc::downgrade(web), fetcher.lane(AT_ONCE, 1));
+    let (weak, fetcher) = (Arc::downgrade(web), fetcher.lane(AT_ONCE, EACH_AT_ONCE));
     tokio::spawn(run(weak, fetcher, hears));
 }
 
