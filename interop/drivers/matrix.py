@@ -175,7 +175,9 @@ class MatrixPerson(Person):
     # Rooms.
     def joins(self, room: str) -> str:
         ident = self.does("join", room=f"{room}:{self.place.domain}" if room.startswith("#") else room)
-        self.waits(f"being in {room}", lambda: self.rooms.get(ident, {}).get("mine") == "join")
+        # Its name may come behind the membership.
+        named = lambda: not room.startswith("#") or self.room(room)  # noqa: E731
+        self.waits(f"being in {room}", lambda: self.rooms.get(ident, {}).get("mine") == "join" and named())
         return ident
 
     def accepts(self, where: str) -> str:
