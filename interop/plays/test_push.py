@@ -56,7 +56,8 @@ def test_a_sleeping_phone_is_woken_and_hears_when_it_was_read_elsewhere(node, ca
     again = cast(Nio, node, "bob", "matrix")
     later = again.says("alice", words("and again"))
     assert gateway.waits("the next message", lambda n: "event_id" in n, after=heard)["event_id"] == later.id
-    assert len(gateway.heard) == heard + 1
+    # A count that went out as the node died may go out again.
+    assert len([n for n in gateway.heard[heard:] if "event_id" in n]) == 1
 
 
 def test_what_is_muted_wakes_nobody_and_what_is_encrypted_says_nothing(node, cast, gateway):
