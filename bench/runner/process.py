@@ -51,6 +51,16 @@ def wait_for_port(port, process, patience=60):
     raise RuntimeError(f"nobody listens on {port} after {patience} s")
 
 
+def wait_for_line(line, log, process, patience=60):
+    """Waits until a program has written something."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end and process.poll() is None:
+        if line in log.read_text(errors="replace"):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"the server did not say {line!r}")
+
+
 def fill(template, place, words):
     """Writes a configuration from its template in bench/peers."""
     text = template.read_text()

@@ -107,6 +107,7 @@ class SammenAtOnce(Sammen):
         process.fill(PEERS / "sammen.toml", self.folder / "sammen.toml", {
             "DIR": self.folder, "XMPP": self.xmpp, "IRC": self.irc, "HTTP": self.http})
         self.run([self.binary, "serve", "--config", self.folder / "sammen.toml"], self.http)
+        process.wait_for_line("sammen is ready", self.folder / "stdout.log", self.processes[-1])
 
 
 class SammenMatrix(SammenAtOnce):

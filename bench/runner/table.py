@@ -119,7 +119,8 @@ def render(results, sizes, command):
         units = rows[0][1]["units"]
         lines += [f"### {title.format(**words)}", ""]
         if work not in ("idle", "join", "matrix-first"):
-            lines += [f"{units:,} {UNITS.get(work.split("-")[0], "deliveries")}.", ""]
+            what = UNITS.get(work.split("-")[0], "deliveries")
+            lines += [f"{units:,} {what}.", ""]
         lines += ["| server | " + " | ".join(head for head, _ in columns) + " |", "| --- |" + " ---: |" * len(columns)]
         lines += [f"| {name} | " + " | ".join(show(result) for _, show in columns) + " |" for name, result in rows]
         lines.append("")

@@ -8,7 +8,7 @@ use crate::ids::{ConversationId, EventId, Seq};
 use crate::live::Announced;
 use crate::node::Node;
 use crate::refusal::{Outcome, Refusal};
-use crate::store::{Anchor, HistoryQuery, Kinds, Page};
+use crate::store::{Anchor, HistoryQuery, Page};
 
 /// Which history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,18 +57,8 @@ impl Node {
             }
         }
         Ok(HistoryQuery {
-            sources,
             reader: Some(reader.clone()),
-            after: None,
-            before: None,
-            from: None,
-            until: None,
-            author: None,
-            text: None,
-            kinds: Kinds::All,
-            skip: 0,
-            limit,
-            from_end: false,
+            ..HistoryQuery::new(sources, limit)
         })
     }
 

@@ -222,6 +222,26 @@ pub struct HistoryQuery {
     pub from_end: bool,
 }
 
+impl HistoryQuery {
+    /// The first events of some conversations that everybody there may see, with no further bound.
+    pub fn new(sources: Vec<(ConversationId, Vec<Interval>)>, limit: usize) -> Self {
+        Self {
+            sources,
+            reader: None,
+            after: None,
+            before: None,
+            from: None,
+            until: None,
+            author: None,
+            text: None,
+            kinds: Kinds::All,
+            skip: 0,
+            limit,
+            from_end: false,
+        }
+    }
+}
+
 /// A place to read on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {

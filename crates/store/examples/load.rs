@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use sammen_core::event::{Acceptance, Content, Event, Message, Native, Protocol, Scheme};
 use sammen_core::member::Interval;
-use sammen_core::store::{Anchor, HistoryQuery, Kinds, Store, Write};
+use sammen_core::store::{Anchor, HistoryQuery, Store, Write};
 use sammen_core::{Address, ConversationId, DeviceId, EventId, Pos, Seq, Timestamp};
 use sammen_store::SqliteStore;
 
@@ -139,21 +139,13 @@ fn readings(
     conversations: u64,
     last: u64,
 ) -> Result<Vec<String>, Box<dyn std::error::Error>> {
-    let query = |from: u64, n: u64| HistoryQuery {
-        sources: (from..from + n)
-            .map(|c| (ConversationId(1 + c % conversations), vec![Interval::ALL]))
-            .collect(),
-        reader: None,
-        after: None,
-        before: None,
-        from: None,
-        until: None,
-        author: None,
-        text: None,
-        kinds: Kinds::All,
-        skip: 0,
-        limit: 50,
-        from_end: true,
+    let query = |from: u64, n: u64| {
+        let conversations = (from..from + n).map(|c| ConversationId(1 + c % conversations));
+        let sources = conversations.map(|c| (c, vec![Interval::ALL])).collect();
+        HistoryQuery {
+            from_end: true,
+            ..HistoryQuery::new(sources, 50)
+        }
     };
     let mut lines = Vec::new();
     let mut time =

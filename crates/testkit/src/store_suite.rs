@@ -15,7 +15,7 @@ use sammen_core::event::{
     Acceptance, Content, Event, Message, Protocol, Relation, RelationKind, Scheme,
 };
 use sammen_core::member::Interval;
-use sammen_core::store::{Anchor, HistoryQuery, Kinds, Store, Write};
+use sammen_core::store::{Anchor, HistoryQuery, Store, Write};
 use sammen_core::{
     Address, Conversation, ConversationId, ConversationKey, EventId, Home, Pos, Seq, Settings,
     Timestamp,
@@ -216,21 +216,14 @@ pub fn tell(store: &dyn Store, events: Vec<Event>) {
 /// A query over conversations that are seen whole, by Alice, without bounds.
 pub fn over(conversations: &[u64]) -> HistoryQuery {
     HistoryQuery {
-        sources: conversations
-            .iter()
-            .map(|c| (ConversationId(*c), vec![Interval::ALL]))
-            .collect(),
         reader: Some(alice()),
-        after: None,
-        before: None,
-        from: None,
-        until: None,
-        author: None,
-        text: None,
-        kinds: Kinds::All,
-        skip: 0,
-        limit: 100,
-        from_end: false,
+        ..HistoryQuery::new(
+            conversations
+                .iter()
+                .map(|c| (ConversationId(*c), vec![Interval::ALL]))
+                .collect(),
+            100,
+        )
     }
 }
 

@@ -130,18 +130,9 @@ pub fn unread(
     mark: Option<&ReadMark>,
 ) -> Answer<Unread> {
     let mut query = HistoryQuery {
-        sources: vec![(convo.id(), convo.visible_to(reader))],
         reader: Some(reader.clone()),
-        after: None,
-        before: None,
-        from: None,
-        until: None,
-        author: None,
-        text: None,
         kinds: Kinds::Speech,
-        skip: 0,
-        limit: COUNTED,
-        from_end: false,
+        ..HistoryQuery::new(vec![(convo.id(), convo.visible_to(reader))], COUNTED)
     };
     match mark {
         // In one conversation the order is by place.
@@ -176,18 +167,9 @@ pub fn unread(
 /// The last line that the reader sees. Blocking.
 fn last(web: &Web, reader: &Address, convo: &Convo) -> Answer<Option<Arc<Event>>> {
     let query = HistoryQuery {
-        sources: vec![(convo.id(), convo.visible_to(reader))],
         reader: Some(reader.clone()),
-        after: None,
-        before: None,
-        from: None,
-        until: None,
-        author: None,
-        text: None,
-        kinds: Kinds::All,
-        skip: 0,
-        limit: BACK,
         from_end: true,
+        ..HistoryQuery::new(vec![(convo.id(), convo.visible_to(reader))], BACK)
     };
     let page = web
         .node

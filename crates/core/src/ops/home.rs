@@ -12,7 +12,7 @@ use crate::member::Member;
 use crate::network::OutboxRow;
 use crate::refusal::{Outcome, Refusal};
 use crate::sent::Sent;
-use crate::store::{HistoryQuery, Kinds, Tail, Write};
+use crate::store::{HistoryQuery, Tail, Write};
 use crate::tx::{Post, Tx};
 
 /// An event as a network reports it.
@@ -343,18 +343,12 @@ fn nearest(
     };
     let first = matches!(side, Side::Above(_));
     let query = HistoryQuery {
-        sources: vec![(conversation, vec![crate::member::Interval { from, to }])],
-        reader: None,
-        after: None,
-        before: None,
-        from: None,
         until,
-        author: None,
-        text: None,
-        kinds: Kinds::All,
-        skip: 0,
-        limit: 1,
         from_end: !first,
+        ..HistoryQuery::new(
+            vec![(conversation, vec![crate::member::Interval { from, to }])],
+            1,
+        )
     };
     let stored = tx.store.history(&query)?.events.pop();
     let here = tx.events.values().filter(|e| {

@@ -20,7 +20,7 @@ use crate::ops::home;
 use crate::ops::send::{Draft, append};
 use crate::principal::Origin;
 use crate::refusal::{Outcome, Refusal};
-use crate::store::{HistoryQuery, Kinds, Write};
+use crate::store::{HistoryQuery, Write};
 use crate::tx::{Post, Tx};
 
 /// Somebody in a room elsewhere, as the room shows them.
@@ -297,23 +297,9 @@ pub fn known(
 /// # Errors
 /// When the store can't be read.
 pub fn latest(tx: &Tx<'_>, id: ConversationId, limit: usize) -> Outcome<Vec<Arc<Event>>> {
-    let whole = Interval {
-        from: Pos(i64::MIN),
-        to: None,
-    };
     let query = HistoryQuery {
-        sources: vec![(id, vec![whole])],
-        reader: None,
-        after: None,
-        before: None,
-        from: None,
-        until: None,
-        author: None,
-        text: None,
-        kinds: Kinds::All,
-        skip: 0,
-        limit,
         from_end: true,
+        ..HistoryQuery::new(vec![(id, vec![Interval::ALL])], limit)
     };
     Ok(tx.store.history(&query)?.events)
 }

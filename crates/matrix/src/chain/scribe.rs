@@ -9,7 +9,7 @@ use ruma::OwnedUserId;
 use ruma::events::TimelineEventType as Type;
 use sammen_core::event::{Acceptance, Content, Event, RoomChange};
 use sammen_core::member::Interval;
-use sammen_core::store::{HistoryQuery, Kinds, Page};
+use sammen_core::store::{HistoryQuery, Page};
 use sammen_core::{ConversationId, Convo, Node, Outcome, Pos, Refusal, Seq};
 use serde_json::{Value, json};
 
@@ -32,18 +32,8 @@ pub(super) fn page(
     from_end: bool,
 ) -> Outcome<Page> {
     let query = HistoryQuery {
-        sources: vec![(conversation, vec![part])],
-        reader: None,
-        after: None,
-        before: None,
-        from: None,
-        until: None,
-        author: None,
-        text: None,
-        kinds: Kinds::All,
-        limit,
-        skip: 0,
         from_end,
+        ..HistoryQuery::new(vec![(conversation, vec![part])], limit)
     };
     Ok(node.store().history(&query)?)
 }

@@ -12,7 +12,7 @@ use super::FetchError;
 
 /// The gate of one kind of requests.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     seats: Semaphore,
     each: usize,
     hash: RandomState,
@@ -37,13 +37,13 @@ impl Drop for Asking {
 }
 
 /// A seat, given back when dropped.
-pub(super) struct Seat<'a> {
+pub(crate) struct Seat<'a> {
     _seat: SemaphorePermit<'a>,
     _asking: Asking,
 }
 
 impl Gate {
-    pub(super) fn new(at_once: usize, each: usize) -> Self {
+    pub(crate) fn new(at_once: usize, each: usize) -> Self {
         Self {
             seats: Semaphore::new(at_once),
             each,
@@ -53,7 +53,7 @@ impl Gate {
     }
 
     /// Waits for a seat; refuses at once whoever has enough of them.
-    pub(super) async fn enter(&self, who: impl Hash) -> Result<Seat<'_>, FetchError> {
+    pub(crate) async fn enter(&self, who: impl Hash) -> Result<Seat<'_>, FetchError> {
         let who = self.hash.hash_one(who);
         let asking = {
             let mut all = self.asking.lock();

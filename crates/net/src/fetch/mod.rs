@@ -11,7 +11,7 @@
 //! A connection is made for each request and never kept; nothing is remembered: no cookies, no cache, no sessions.
 
 mod connect;
-mod gate;
+pub(crate) mod gate;
 mod places;
 
 use std::hash::Hash;
@@ -320,4 +320,4 @@ impl std::fmt::Debug for Fetcher {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,7 +11,9 @@ use super::*;
 const SOON: Duration = Duration::from_secs(10);
 
 /// A server that answers every request as `answer` says of its head, and how often it was asked.
-async fn server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> (u16, Arc<AtomicUsize>) {
+pub(crate) async fn server(
+    answer: impl Fn(&str) -> Vec<u8> + Send + 'static,
+) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let asked = Arc::new(AtomicUsize::new(0));

@@ -15,9 +15,10 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use sammen_core::Address;
 use tokio::sync::{OnceCell, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
+use crate::fetch::gate::Gate;
 use crate::fetch::{FetchError, Fetcher, Request};
 use crate::thumbnail::{self, Fit};
 use crate::{Rate, Rates};
@@ -101,8 +102,8 @@ pub struct Previews {
     fetcher: Fetcher,
     kept: Mutex<LruCache<String, Arc<Slot>>>,
     rates: Rates,
-    /// Pages and pictures wait in memory.
-    working: Semaphore,
+    /// From the request to the small picture: what waits between is in memory, and nobody takes all seats.
+    working: Gate,
     /// One picture is made at a time: it takes memory.
     making: Arc<Semaphore>,
 }
@@ -115,7 +116,7 @@ impl Previews {
             fetcher: fetcher.lane(AT_ONCE, EACH),
             kept: Mutex::new(LruCache::new(most)),
             rates: Rates::default(),
-            working: Semaphore::new(AT_ONCE),
+            working: Gate::new(AT_ONCE, EACH),
             making: Arc::new(Semaphore::new(1)),
         }
     }
@@ -185,8 +186,10 @@ impl Previews {
     }
 
     async fn fetch(&self, who: &Address, url: Url) -> Result<Option<Arc<Preview>>, PreviewError> {
-        let working = self.working.try_acquire();
-        let _working = working.map_err(|_| PreviewError::Busy)?;
+        let working = timeout(PATIENCE, self.working.enter(who)).await;
+        let Ok(Ok(_working)) = working else {
+            return Err(PreviewError::Busy);
+        };
         let mut request = Request::get(url, PAGE, PATIENCE);
         request.cut = true;
         let wanted = HeaderValue::from_static("text/html, application/xhtml+xml, image/*;q=0.5");

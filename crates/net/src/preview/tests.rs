@@ -2,12 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-
 use super::*;
 use crate::dial::Trust;
 use crate::fetch::Ways;
+use crate::fetch::tests::server;
 
 #[test]
 fn links_end_where_people_end_them() {
@@ -37,44 +35,23 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 }
 
 async fn site() -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                match stream.read_u8().await {
-                    Ok(byte) => head.push(byte),
-                    Err(_) => break,
-                }
-            }
-            count.fetch_add(1, Ordering::SeqCst);
-            let head = String::from_utf8(head).unwrap();
-            let (kind, body) = match head.split(' ').nth(1).unwrap_or_default() {
-                "/page" => (
-                    "text/html",
-                    b"<title>Page</title><meta property=og:image content=pic.png>".to_vec(),
-                ),
-                "/inside" => (
-                    "text/html",
-                    b"<title>Page</title><meta property=og:image content=http://10.0.0.1/>"
-                        .to_vec(),
-                ),
-                "/pic.png" => ("image/png", png(960, 640)),
-                "/svg" => ("image/svg+xml", b"<svg/>".to_vec()),
-                _ => ("application/pdf", b"%PDF".to_vec()),
-            };
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
-                body.len()
-            );
-            let _ = stream.write_all(head.as_bytes()).await;
-            let _ = stream.write_all(&body).await;
-        }
-    });
-    (port, asked)
+    server(|head| {
+        let page = |picture: &str| {
+            format!("<title>Page</title><meta property=og:image content={picture}>").into_bytes()
+        };
+        let (kind, body) = match head.split(' ').nth(1).unwrap_or_default() {
+            "/page" => ("text/html", page("pic.png")),
+            "/inside" => ("text/html", page("http://10.0.0.1/")),
+            "/pic.png" => ("image/png", png(960, 640)),
+            "/svg" => ("image/svg+xml", b"<svg/>".to_vec()),
+            _ => ("application/pdf", b"%PDF".to_vec()),
+        };
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
+        [head.into_bytes(), body].concat()
+    })
+    .await
 }
 
 fn previews(port: u16) -> Previews {
@@ -136,9 +113,21 @@ async fn who_hangs_up_pays_each_time_and_what_is_too_much_at_once_is_refused() {
     let previews = previews(port);
     let alice = Address::new("alice@example.org").unwrap();
     let link = format!("http://127.0.0.1:{port}/page");
-    let busy = previews.working.try_acquire_many(16).unwrap();
-    let refused = previews.of(&alice, &link).await;
-    assert_eq!(refused, Err(PreviewError::Busy));
+    let mut busy = Vec::new();
+    for who in ["alice", "carol", "dave", "erin"] {
+        let who = &Address::new(&format!("{who}@example.org")).unwrap();
+        for _ in 0..EACH {
+            busy.push(previews.working.enter(who).await.unwrap());
+        }
+        // Who has enough is refused at once.
+        let refused = previews.working.enter(who).await;
+        assert!(matches!(refused, Err(FetchError::Busy)));
+    }
+    tokio::time::pause();
+    let bob = Address::new("bob@example.org").unwrap();
+    let refused = previews.of(&bob, &link).await;
+    assert_eq!(refused, Err(PreviewError::Busy), "all seats are taken");
+    tokio::time::resume();
     drop(busy);
     let mut throttled = false;
     for _ in 0..70 {
@@ -151,7 +140,6 @@ async fn who_hangs_up_pays_each_time_and_what_is_too_much_at_once_is_refused() {
         }
     }
     assert!(throttled);
-    let bob = Address::new("bob@example.org").unwrap();
     let found = previews.of(&bob, &link).await.unwrap().unwrap();
     assert_eq!(found.title.as_deref(), Some("Page"));
 }

@@ -343,6 +343,23 @@ fn attachments(message: &Element) -> Vec<Attachment> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_room_elsewhere_says_when_our_people_spoke_and_nobody_else_does() {
+        let said = |kind| {
+            let delay = Element::new(ns::DELAY, "delay").attr("from", "alice@ours.org/x");
+            let forged = Element::new(ns::SID, "stanza-id").attr("by", "ours.org");
+            let message = Element::new(ns::CLIENT, "message").attr("type", kind);
+            let mut message = message.child(delay).child(forged);
+            clean_foreign(&mut message, |by| by.contains("ours.org"));
+            (
+                message.has("delay", ns::DELAY),
+                message.has("stanza-id", ns::SID),
+            )
+        };
+        assert_eq!(said("groupchat"), (true, false));
+        assert_eq!(said("chat"), (false, false));
+    }
+
     fn message() -> Element {
         Element::new(ns::CLIENT, "message").attr("type", "chat")
     }

@@ -125,18 +125,13 @@ pub(super) fn request_room(
     };
     let most = tx.limits().request_messages;
     let query = crate::store::HistoryQuery {
-        sources: vec![(convo.id(), vec![crate::member::Interval::ALL])],
-        reader: None,
-        after: None,
-        before: None,
-        from: None,
-        until: None,
         author: Some(author.clone()),
-        text: None,
         kinds: crate::store::Kinds::Speech,
-        skip: 0,
-        limit: most as usize + 1,
         from_end: true,
+        ..crate::store::HistoryQuery::new(
+            vec![(convo.id(), vec![crate::member::Interval::ALL])],
+            most as usize + 1,
+        )
     };
     if tx.store.count(&query)? >= u64::from(most) {
         return Err(Refusal::TooMany);
